@@ -1,0 +1,30 @@
+"""gradlaws finds every quantity that gradient training conserves, and proves that there are no others."""
+
+from gradlaws.errors import ContradictionError, GradlawsError, InputError, TooLargeError
+from gradlaws.laws.answer import Answer, count, laws
+from gradlaws.laws.count import Count, Evidence, Status
+from gradlaws.laws.law import Law
+from gradlaws.models.family import Family
+from gradlaws.models.network import Network
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # the questions
+    "count",
+    "laws",
+    # what they are asked about
+    "Family",
+    "Network",
+    # what they answer
+    "Answer",
+    "Count",
+    "Evidence",
+    "Law",
+    "Status",
+    # what can go wrong
+    "ContradictionError",
+    "GradlawsError",
+    "InputError",
+    "TooLargeError",
+]

@@ -1,0 +1,170 @@
+"""The command line: ``gradlaws count`` and ``gradlaws laws``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gradlaws import laws as laws_of
+from gradlaws.errors import GradlawsError, InputError
+from gradlaws.exact.field import DEFAULT_PRIMES
+from gradlaws.laws.answer import Answer
+from gradlaws.laws.answer import count as count_of
+from gradlaws.laws.closure import Progress as Listener
+from gradlaws.laws.count import Count
+from gradlaws.models.network import Network
+from gradlaws.models.spec import read_spec
+from gradlaws.report.json import answer_to_json, count_to_json
+from gradlaws.report.text import answer_latex, answer_text, count_text
+
+ANSWERED, DEFECT, BAD_REQUEST, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Finds every quantity that gradient training conserves, and proves that there are no others.",
+    epilog="Exit status: 0 answered, 2 bad request, 3 the bounds do not meet.",
+)
+
+Spec = Annotated[
+    str, typer.Argument(metavar="NETWORK", help="linear|relu|leaky|square a-b-...-z [bias], input width first.")
+]
+OutputBias = Annotated[bool, typer.Option("--output-bias", help="Put a bias on the output layer too.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+Primes = Annotated[str, typer.Option(help="Moduli, separated by commas.")]
+Device = Annotated[str, typer.Option(help="Torch device of the arithmetic: cpu or cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only: no evidence, no progress bar.")]
+_PRIMES = ",".join(map(str, DEFAULT_PRIMES[:2]))
+
+
+@app.command()
+def count(
+    network: Spec,
+    output_bias: OutputBias = False,
+    seed: Seed = 0,
+    primes: Primes = _PRIMES,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """How many independent conservation laws gradient flow on NETWORK has."""
+    with _courteous():
+        family = _read(network, output_bias)
+        with _progress(quiet or as_json) as listener:
+            result = count_of(family, seed=seed, primes=_read_primes(primes), device=device, on_progress=listener)
+        if as_json:
+            _print(json.dumps({"model": family.name, **count_to_json(result)}, indent=2))
+        else:
+            _print(str(result) if quiet else count_text(family.name, result))
+        _leave(result)
+
+
+@app.command()
+def laws(
+    network: Spec,
+    degree: Annotated[
+        int | None, typer.Option(help="Search all polynomials up to this degree, written out term by term.")
+    ] = None,
+    output_bias: OutputBias = False,
+    seed: Seed = 0,
+    primes: Primes = _PRIMES,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the laws as LaTeX.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """The conservation laws of gradient flow on NETWORK, and whether there are any others."""
+    with _courteous():
+        family = _read(network, output_bias)
+        with _progress(quiet or as_json) as listener:
+            answer = laws_of(
+                family,
+                degree=degree,
+                seed=seed,
+                primes=_read_primes(primes),
+                device=device,
+                on_progress=listener,
+            )
+        _print(_shown(answer, as_json, latex, quiet))
+        _leave(answer.count)
+
+
+def main() -> None:
+    """Entry point of the ``gradlaws`` command."""
+    app()
+
+
+def _shown(answer: Answer, as_json: bool, latex: bool, quiet: bool) -> str:
+    if as_json:
+        return json.dumps(answer_to_json(answer), indent=2)
+    if latex:
+        return answer_latex(answer)
+    return "\n".join(law.text for law in answer.laws) if quiet else answer_text(answer)
+
+
+def _read(text: str, output_bias: bool) -> Network:
+    return read_spec(text + " output-bias" if output_bias else text)
+
+
+def _read_primes(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < 30 for part in parts):
+        raise InputError(
+            f"cannot read --primes {text!r}: expected whole numbers separated by commas, such as {_PRIMES}"
+        )
+    return [int(part) for part in parts]
+
+
+def _print(text: str) -> None:
+    """Write to standard output as it is: no markup, no wrapping."""
+    sys.stdout.write(text + "\n")
+
+
+def _leave(count: Count) -> None:
+    """Exit status 3 when the question stays open."""
+    if count.lower != count.upper:
+        raise typer.Exit(UNDECIDED)
+
+
+@contextmanager
+def _courteous() -> Iterator[None]:
+    """One sentence and an exit status instead of a traceback."""
+    try:
+        yield
+    except GradlawsError as error:
+        sys.stderr.write(f"gradlaws: {error}\n")
+        raise typer.Exit(BAD_REQUEST if isinstance(error, InputError) else DEFECT) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("gradlaws: interrupted\n")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _progress(silent: bool) -> Iterator[Listener | None]:
+    """A progress bar on the terminal's error stream; nothing elsewhere."""
+    console = Console(stderr=True)
+    if silent or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield _listener(bars)
+
+
+def _listener(bars: Progress) -> Callable[[str, float], None]:
+    """One bar, renamed from stage to stage."""
+    task = bars.add_task("starting", total=1.0)
+
+    def listen(stage: str, fraction: float) -> None:
+        bars.update(task, description=stage, completed=fraction)
+
+    return listen

@@ -1,0 +1,23 @@
+"""The one family of errors: each message says what was given, what was expected and what to do."""
+
+from __future__ import annotations
+
+
+class GradlawsError(Exception):
+    """Base of every error that gradlaws raises on purpose."""
+
+
+class InputError(GradlawsError, ValueError):
+    """The request cannot be understood or cannot be served; the message names the remedy."""
+
+
+class TooLargeError(InputError):
+    """The request is clear but does not fit in memory; the message gives the estimate and the remedy."""
+
+
+class ExactnessError(GradlawsError, ArithmeticError):
+    """A residue stopped being an exact integer below 2**53. Raised by guarded fields only; always a defect of ours."""
+
+
+class ContradictionError(GradlawsError):
+    """A proved lower bound passed a proved upper bound. Always a defect of ours; the message carries the seed."""

@@ -1,0 +1,1 @@
+"""Arithmetic over prime fields. Knows nothing of networks."""

@@ -1,0 +1,85 @@
+"""Sparse polynomials with rational coefficients, for identities that are proved by expansion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+from typing import Any
+
+import numpy as np
+
+Monomial = tuple[int, ...]
+"""Variable numbers in ascending order, repeated by exponent: (0, 0, 3) is x0**2 x3."""
+
+
+@dataclass(frozen=True, slots=True)
+class Polynomial:
+    """A finite map from monomials to nonzero coefficients."""
+
+    terms: Mapping[Monomial, Fraction | int]
+
+    def __add__(self, other: Polynomial | int) -> Polynomial:
+        if isinstance(other, int):
+            other = constant(other)
+        total = dict(self.terms)
+        for monomial, coefficient in other.terms.items():
+            value = total.get(monomial, 0) + coefficient
+            if value:
+                total[monomial] = value
+            else:
+                del total[monomial]
+        return Polynomial(total)
+
+    __radd__ = __add__
+
+    def __mul__(self, other: Polynomial | Fraction | int) -> Polynomial:
+        if not isinstance(other, Polynomial):
+            return Polynomial({m: c * other for m, c in self.terms.items() if other})
+        total: dict[Monomial, Fraction | int] = {}
+        for left, a in self.terms.items():
+            for right, b in other.terms.items():
+                monomial = tuple(sorted(left + right))
+                total[monomial] = total.get(monomial, 0) + a * b
+        return Polynomial({m: c for m, c in total.items() if c})
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Polynomial:
+        return self * -1
+
+    def __sub__(self, other: Polynomial) -> Polynomial:
+        return self + (-other)
+
+    def derivative(self, variable: int) -> Polynomial:
+        """Partial derivative."""
+        total = {}
+        for monomial, coefficient in self.terms.items():
+            power = monomial.count(variable)
+            if power:
+                at = monomial.index(variable)
+                total[monomial[:at] + monomial[at + 1 :]] = power * coefficient
+        return Polynomial(total)
+
+    @property
+    def degree(self) -> int:
+        """Total degree, 0 for constants."""
+        return max((len(monomial) for monomial in self.terms), default=0)
+
+
+def constant(value: Fraction | int) -> Polynomial:
+    """A constant polynomial."""
+    return Polynomial({(): value} if value else {})
+
+
+def variables(shapes: Mapping[str, tuple[int, ...]], only: str, start: int = 0) -> Any:
+    """The array of variables of one named tensor, when all are numbered in order from `start`; dtype object."""
+    for name, shape in shapes.items():
+        size = prod(shape)
+        if name == only:
+            array = np.empty(size, dtype=object)
+            array[:] = [Polynomial({(start + i,): 1}) for i in range(size)]
+            return array.reshape(shape)
+        start += size
+    raise KeyError(only)

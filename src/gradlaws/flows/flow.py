@@ -1,0 +1,46 @@
+"""Flow: the vector fields on a state space whose combinations are the velocities of training."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from gradlaws.exact.field import PrimeField
+from gradlaws.models.family import Shapes, size
+
+Instances = dict[str, Tensor]
+"""Named batches of residues ``[batch, *shape]``: one row per instance s."""
+
+
+class Flow(ABC):
+    """Vector fields X_s on a state space, one for each instance s."""
+
+    @property
+    @abstractmethod
+    def state(self) -> Shapes:
+        """Names and shapes of the state variables."""
+
+    @property
+    @abstractmethod
+    def degree(self) -> int:
+        """Total degree of the fields as polynomials in the state and s."""
+
+    @property
+    @abstractmethod
+    def assumptions(self) -> tuple[str, ...]:
+        """What is assumed, for the evidence."""
+
+    @abstractmethod
+    def draw(self, count: int, field: PrimeField, generator: torch.Generator) -> Instances:
+        """`count` independent random instances."""
+
+    @abstractmethod
+    def velocity(self, point: Tensor, instances: Instances, field: PrimeField) -> Tensor:
+        """X_s at jets of the state: coefficients ``[2**m, batch, dimension]`` to the same shape."""
+
+    @property
+    def dimension(self) -> int:
+        """Dimension of the state space."""
+        return size(self.state)

@@ -1,0 +1,53 @@
+"""How many of some laws are functionally independent: the rank of their gradients at a random point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradlaws.exact import linalg
+from gradlaws.exact.field import PrimeField
+from gradlaws.flows.flow import Flow
+from gradlaws.laws.law import Law, unflatten
+
+_SLACK = 10
+_CHUNK_BYTES = 2**27
+
+
+@dataclass(frozen=True, slots=True)
+class Independent:
+    """Laws that add to the rank of those before them, and that rank: a proved lower bound of the generic one."""
+
+    laws: tuple[Law, ...]
+    rank: int
+
+
+def independent(laws: Sequence[Law], flow: Flow, field: PrimeField, generator: torch.Generator) -> Independent:
+    """Keep the laws whose gradients are not in the span of earlier ones at a random point.
+
+    The gradients are never formed: their rank is that of their products with random directions.
+    """
+    total = sum(law.count for law in laws)
+    if not total:
+        return Independent((), 0)
+    theta = unflatten(field.random((flow.dimension,), generator), flow.state)
+    columns = torch.cat(
+        [
+            torch.cat([law.derivative(theta, direction, field) for law in laws], dim=-1)
+            for direction in _directions(flow, min(total, flow.dimension) + _SLACK, field, generator)
+        ]
+    )
+    pivots = linalg.echelon(columns, field).pivots.cpu()
+    ends = torch.tensor([law.count for law in laws]).cumsum(0)
+    owners = torch.searchsorted(ends, pivots, right=True)
+    kept = [law for i, law in enumerate(laws) if bool((owners == i).any())]
+    return Independent(tuple(kept), len(pivots))
+
+
+def _directions(flow: Flow, count: int, field: PrimeField, generator: torch.Generator) -> Iterator[dict[str, Tensor]]:
+    chunk = max(1, _CHUNK_BYTES // (32 * flow.dimension))
+    for start in range(0, count, chunk):
+        yield unflatten(field.random((min(chunk, count - start), flow.dimension), generator), flow.state)

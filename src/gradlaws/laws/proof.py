@@ -1,0 +1,113 @@
+"""Why a law holds: an expanded polynomial identity where that is affordable, random evaluation otherwise.
+
+A hidden layer l of a network meets its laws through two tensors and a bias only. With the activations h' before it and
+the cotangent c' after it as free variables, ``<c', W' act(W h' + b)>`` has the same derivatives in (W, b, W') as the
+potential of the whole network (chain rule). It is linear in c' and of degree r in (h', 1), and a law of units i, j
+involves only these two; so the identity at every size and depth follows, coefficient by coefficient, from the one with
+r inputs, 2 units and 1 output, which is expanded here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+
+from gradlaws.exact.field import PrimeField
+from gradlaws.exact.polynomial import Polynomial, variables
+from gradlaws.flows.flow import Flow
+from gradlaws.laws.gram import Contraction, GramLaw
+from gradlaws.laws.law import Law
+from gradlaws.laws.structured import probe
+from gradlaws.models.family import Family, size
+from gradlaws.models.network import Network
+
+EXPANSION_LIMIT = 200_000
+"""A potential is expanded while monomials times parameters stay below this (about one second)."""
+
+_TRIALS = 3
+
+
+def expanded_potential(family: Family) -> Polynomial:
+    """The potential as a polynomial: the parameters come first, flattened, then the instance."""
+    offset = size(family.parameters)
+    theta = {name: variables(family.parameters, name) for name in family.parameters}
+    s = {name: variables(family.instance, name, offset) for name in family.instance}
+    return family.potential(theta, s)
+
+
+def holds_by_expansion(psi: Polynomial, law: Polynomial) -> bool:
+    """Whether ``<grad law, grad psi>`` is the zero polynomial, gradients taken in the variables of the law."""
+    total = Polynomial({})
+    for variable in {v for monomial in law.terms for v in monomial}:
+        total = total + law.derivative(variable) * psi.derivative(variable)
+    return not total.terms
+
+
+def proved(family: Family, law: Law) -> bool:
+    """Whether the law is proved by expansion: on a template where the family has one, otherwise in full if affordable.
+
+    False means that no proof was affordable, or that the identity is false.
+    """
+    if isinstance(family, Network) and isinstance(law, GramLaw):
+        if law.selection == "trace":
+            return _is_sum_of_layer_laws(family, law)
+        return any(_proved_at(family, layer, law) for layer in range(1, family.depth))
+    if family.monomials * family.dimension > EXPANSION_LIMIT:
+        return False
+    psi = expanded_potential(family)
+    return all(holds_by_expansion(psi, scalar) for scalar in law.polynomials(family.parameters))
+
+
+def layer_law(network: Network, layer: int) -> GramLaw:
+    """The norm law of the hidden layer: incoming weights and bias against outgoing weights."""
+    incoming = [(Contraction(f"W{layer}", 0, 2), 1)] + [(Contraction(f"b{layer}", 0, 1), 1)] * network.bias
+    parts = (*incoming, (Contraction(f"W{layer + 1}", 1, 2), -network.power))
+    return GramLaw(parts, network.widths[layer], "diagonal")
+
+
+def _proved_at(network: Network, layer: int, law: GramLaw) -> bool:
+    """Expansion on the template of one hidden layer, if the law lives there."""
+    axes = {part.tensor: part.axis for part, _ in layer_law(network, layer).parts}
+    if law.width != network.widths[layer] or any(axes.get(p.tensor) != p.axis for p, _ in law.parts):
+        return False
+    template = Network(network.activation, (network.power, 2, 1), bias=network.bias)
+    names = {f"W{layer}": "W1", f"b{layer}": "b1", f"W{layer + 1}": "W2"}
+    psi = expanded_potential(template)
+    return all(holds_by_expansion(psi, p) for p in law.renamed(names, width=2).polynomials(template.parameters))
+
+
+def _is_sum_of_layer_laws(network: Network, law: GramLaw) -> bool:
+    """Subtract the proved law of one hidden layer after the other; nothing may remain of a law of traces."""
+    rest = {name: Fraction(0) for name in network.parameters} | {p.tensor: Fraction(c) for p, c in law.parts}
+    for layer in range(1, network.depth):
+        known, factor = layer_law(network, layer), rest[f"W{layer}"]
+        if factor and not _proved_at(network, layer, known):
+            return False
+        for part, c in known.parts:
+            rest[part.tensor] -= factor * c
+    return not any(rest.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Random evaluation of identities: all held, and the probability that a false one would have passed."""
+
+    held: bool
+    failure_probability: float
+
+
+def tested(flow: Flow, law: Law, fields: Sequence[PrimeField], generator: torch.Generator) -> Trial:
+    """Schwartz-Zippel test of ``<grad h, X> = 0`` at random points of several primes.
+
+    A false identity passes one trial with probability at most degree / p; all trials are independent.
+    """
+    probability = 1.0
+    for field in fields:
+        probed = probe(flow, _TRIALS, field, generator)
+        if bool(law.derivative(probed.theta, probed.velocity, field).any()):
+            return Trial(False, 0.0)
+        probability *= ((flow.degree + law.degree - 1) / field.prime) ** _TRIALS
+    return Trial(True, probability)

@@ -1,0 +1,141 @@
+"""One investigation: candidates are found, confirmed, reduced to independent ones, and bounded from above."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from gradlaws.errors import InputError
+from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
+from gradlaws.flows.flow import Flow
+from gradlaws.flows.gradient import GradientFlow
+from gradlaws.laws.closed_form import closed_rank
+from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memory_total
+from gradlaws.laws.independence import independent
+from gradlaws.laws.law import Law
+from gradlaws.laws.proof import proved, tested
+from gradlaws.laws.search import polynomial_laws, unknowns
+from gradlaws.laws.structured import find_gram_laws
+from gradlaws.models.family import Family
+from gradlaws.models.network import Network
+
+_AUTOMATIC_DEGREES = (4, 3, 2)
+_AUTOMATIC_UNKNOWNS = 2_000
+_STREAMS = 64
+_RANK_WORK = 2 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Confirmed laws with independent gradients.
+
+    Args:
+        laws: the bundles.
+        rank: how many scalar laws among them are independent; proved once the laws are.
+        failure_probability: that some law is false although it passed its tests; 0 where all are proved.
+        notes: how they were confirmed.
+    """
+
+    laws: tuple[Law, ...]
+    rank: int
+    failure_probability: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Run:
+    """A family under gradient flow, with the fields, seed and listener of one request."""
+
+    family: Family
+    flow: Flow
+    fields: tuple[PrimeField, ...]
+    seed: int
+    on_progress: Progress | None
+
+    @classmethod
+    def start(cls, family: Family, seed: int, primes: Sequence[int], device: str, on_progress: Progress | None) -> Run:
+        """Check the options.
+
+        Raises:
+            InputError: an option is out of range, or one gradient does not fit in memory.
+        """
+        if not primes:
+            raise InputError(f"no prime given: expected at least one, for example {DEFAULT_PRIMES[0]}")
+        if not 0 <= seed < 2**57:
+            raise InputError(f"seed {seed} is out of range: expected a whole number from 0 to 2**57 - 1")
+        fields = tuple(PrimeField(prime, device) for prime in dict.fromkeys(primes))
+        need = 8 * 64 * family.dimension
+        if need > memory_total():
+            raise InputError(
+                f"{family.name} has {family.dimension} parameters and needs about {need / 2**30:.0f} GiB for a few "
+                "exact gradients: use narrower layers of the same shape"
+            )
+        return cls(family, GradientFlow(family), fields, seed, on_progress)
+
+    def structured(self) -> Found:
+        """Laws that are contractions of parameter tensors."""
+        return self._confirm(find_gram_laws(self.flow, self.fields[0], self._stream(0)))
+
+    def polynomial(self, degree: int) -> Found:
+        """All polynomial laws up to a degree."""
+        basis = polynomial_laws(self.flow, degree, self.fields[0], self._stream(1))
+        found = self._confirm(basis)
+        note = (
+            f"generic ansatz: the polynomial laws of degree 1 to {degree} form a space of dimension {len(basis)}, "
+            f"with {found.rank} independent gradients"
+        )
+        return replace(found, notes=(*found.notes, note))
+
+    def search_further(self, found: Found) -> Found:
+        """Add polynomial laws of the highest degree that is cheap, if there are any others."""
+        for degree in _AUTOMATIC_DEGREES:
+            if unknowns(self.flow.dimension, degree) <= _AUTOMATIC_UNKNOWNS:
+                basis = polynomial_laws(self.flow, degree, self.fields[0], self._stream(2))
+                more = self._confirm([*found.laws, *basis])
+                note = f"no polynomial of degree at most {degree} gives another independent law"
+                return more if more.rank > found.rank else replace(found, notes=(*found.notes, note))
+        return found
+
+    def close(self, lower: int) -> Closure | None:
+        """The best closure over the primes, tried in turn until it meets `lower`; None where memory forbids it."""
+        if memory_needed(self.flow.dimension) > memory_total():
+            return None
+        best: Closure | None = None
+        for i, field in enumerate(self.fields):
+            closure = close(self.flow, field, self._stream(8 + i), lower, self.on_progress)
+            if best is None or closure.upper < best.upper:
+                best = closure
+            if best.upper <= lower:
+                break
+        return best
+
+    def _confirm(self, candidates: Sequence[Law]) -> Found:
+        """Drop what is false, then what is dependent."""
+        proofs = [proved(self.family, law) for law in candidates]
+        open_laws = [law for law, done in zip(candidates, proofs, strict=True) if not done]
+        trials = [tested(self.flow, law, self.fields, self._stream(3)) for law in open_laws]
+        false = {id(law) for law, trial in zip(open_laws, trials, strict=True) if not trial.held}
+        kept = [law for law in candidates if id(law) not in false]
+        notes = ["every law is proved by expanding its polynomial identity"] if kept and not open_laws else []
+        rank, laws = self._rank(kept, notes)
+        eps = sum(trial.failure_probability for law, trial in zip(open_laws, trials, strict=True) if law in laws)
+        return Found(laws, rank, min(1.0, eps), tuple(notes))
+
+    def _rank(self, kept: list[Law], notes: list[str]) -> tuple[int, tuple[Law, ...]]:
+        total = sum(law.count for law in kept)
+        if isinstance(self.family, Network) and total * max(total, self.flow.dimension) > _RANK_WORK:
+            notes.append(
+                f"the rank of {total} laws is the closed form of gradlaws.laws.closed_form, not an elimination"
+            )
+            return closed_rank(self.family), tuple(kept)
+        found = independent(kept, self.flow, self.fields[0], self._stream(4))
+        entries = sum(law.count for law in found.laws)
+        if found.rank < entries:
+            notes.append(f"of {entries} entries {found.rank} are independent")
+        return found.rank, found.laws
+
+    def _stream(self, stage: int) -> torch.Generator:
+        """Independent random numbers for each stage."""
+        return torch.Generator().manual_seed(self.seed * _STREAMS + stage)

@@ -1,0 +1,74 @@
+"""Family: named parameters and a sampler of scalar potentials; everything else derives from it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+
+
+def size(shapes: Shapes) -> int:
+    """Number of scalars in named arrays."""
+    return sum(prod(shape) for shape in shapes.values())
+
+
+class Family(ABC):
+    """Potentials ``psi(theta, s)``, one for each instance s: the input, the cotangent on the output, the open gates.
+
+    For every data set and every loss the gradient with respect to theta is a combination of ``grad psi(theta, s)``
+    over instances (Marcotte, Gribonval, Peyre 2023), so the conservation laws of gradient flow are those of the fields
+    ``grad psi(., s)``.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What the user asked for, in a form that the spec reader accepts where there is one."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> Shapes:
+        """Names and shapes of the parameters theta, in the order in which they are flattened."""
+
+    @property
+    @abstractmethod
+    def instance(self) -> Shapes:
+        """Names and shapes of what is drawn afresh with each instance s, uniformly."""
+
+    @property
+    @abstractmethod
+    def degree(self) -> int:
+        """Total degree of psi as a polynomial in theta and s."""
+
+    @property
+    @abstractmethod
+    def monomials(self) -> int:
+        """How many monomials psi has at most, when it is expanded."""
+
+    @property
+    @abstractmethod
+    def assumptions(self) -> tuple[str, ...]:
+        """What is assumed of the non-polynomial pieces, for the evidence."""
+
+    @abstractmethod
+    def potential(self, theta: Mapping[str, Any], s: Mapping[str, Any]) -> Any:
+        """The potential psi of one instance, written with ``+ - * @ .sum()`` only.
+
+        The same program runs over jets of a prime field, over float64 tensors and over arrays of polynomials.
+        """
+
+    def sign_changes(self) -> list[list[int]]:
+        """Sets of flattened parameters whose joint change of sign maps the set of potentials to itself.
+
+        Laws split along these symmetries, which makes the search for polynomial ones faster; none need be given.
+        """
+        return []
+
+    @property
+    def dimension(self) -> int:
+        """Number D of scalar parameters."""
+        return size(self.parameters)

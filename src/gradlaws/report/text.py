@@ -1,0 +1,71 @@
+"""Answers as plain text for a terminal, and as LaTeX for a paper."""
+
+from __future__ import annotations
+
+from gradlaws.laws.answer import Answer
+from gradlaws.laws.count import Count, Status
+from gradlaws.laws.law import Law
+
+_MEANING = {
+    Status.PROVED: "the laws are proved, and at most as many exist: there are no others",
+    Status.CERTAIN: "the bounds meet; the laws passed exact random tests, which a false one would not but with the "
+    "stated probability",
+    Status.BOUNDED: "the upper bound is proved, the lower one counts explicit laws; the truth lies between",
+    Status.NUMERIC: "floating point only",
+}
+
+
+def count_text(model: str, count: Count) -> str:
+    """A few aligned lines: the number, the bounds and what they rest on."""
+    rows = [
+        ("parameters", str(count.parameters)),
+        ("laws, at least", f"{count.lower}  (explicit and independent)"),
+        ("laws, at most", f"{count.upper}  (dim Lie >= {count.lie_dimension}{_levels(count)})"),
+        ("status", f"{count.verdict}: {_MEANING[count.status]}"),
+        *_evidence_rows(count),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join([f"{model}: {count} conservation laws", *(f"  {name:<{width}}  {text}" for name, text in rows)])
+
+
+def answer_text(answer: Answer) -> str:
+    """The laws, then the count."""
+    lines = [f"  {law.text}{where(law)}" for law in answer.laws] or ["  no laws"]
+    return "\n".join(["Conserved by gradient flow, for every data set and loss:", *lines, "", _count_of(answer)])
+
+
+def answer_latex(answer: Answer) -> str:
+    """An align* environment, one law a line."""
+    body = " \\\\\n".join(f"  & {law.latex}{_where_latex(law)}" for law in answer.laws)
+    return f"% {answer.model}: {answer.count} independent conservation laws\n\\begin{{align*}}\n{body}\n\\end{{align*}}"
+
+
+def where(law: Law) -> str:
+    """How many scalar laws a formula stands for."""
+    if law.kind == "matrix":
+        return f"    symmetric matrix, {law.count} laws"
+    return f"    k = 0..{law.count - 1}" if law.kind == "diagonal" else ""
+
+
+def _where_latex(law: Law) -> str:
+    return rf", \quad k = 0, \dots, {law.count - 1}" if law.kind == "diagonal" else ""
+
+
+def _count_of(answer: Answer) -> str:
+    return count_text(answer.model, answer.count)
+
+
+def _levels(count: Count) -> str:
+    levels = count.evidence.levels
+    return f", brackets up to length {levels[-1].length}" if levels else ""
+
+
+def _evidence_rows(count: Count) -> list[tuple[str, str]]:
+    evidence = count.evidence
+    return [
+        *(("note", note) for note in evidence.notes),
+        *(("assuming", assumption) for assumption in evidence.assumptions),
+        ("primes", ", ".join(map(str, evidence.primes))),
+        ("seed", str(evidence.seed)),
+        ("seconds", f"{evidence.seconds:.2f}"),
+    ]
