@@ -21,3 +21,7 @@ class ExactnessError(GradlawsError, ArithmeticError):
 
 class ContradictionError(GradlawsError):
     """A proved lower bound passed a proved upper bound. Always a defect of ours; the message carries the seed."""
+
+
+class UnsupportedError(InputError):
+    """A model uses an operation that cannot be computed exactly; the message names it, its line and the remedy."""

@@ -21,7 +21,7 @@ from gradlaws.exact.field import PrimeField
 
 
 @lru_cache(maxsize=16)
-def _disjoint_pairs(size: int) -> tuple[Tensor, Tensor, Tensor]:
+def disjoint_pairs(size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Index sets S, T and their union for all disjoint pairs of subsets."""
     pairs = [(s, t, s | t) for s in range(size) for t in range(size) if not s & t]
     left, right, union = zip(*pairs, strict=True)
@@ -46,7 +46,8 @@ class Jet:
         return self.coefficients.shape[2:]
 
     def __add__(self, other: Jet) -> Jet:
-        a, b = _align(self.coefficients, other.coefficients)
+        left, right = match_ranks(self, other)
+        a, b = _align(left.coefficients, right.coefficients)
         return Jet(autodiff.reduce(a + b, self.field), self.field)
 
     def __neg__(self) -> Jet:
@@ -56,14 +57,17 @@ class Jet:
         return self + (-other)
 
     def __mul__(self, other: Jet) -> Jet:
-        return self._product(other, autodiff.multiply)
+        """Entrywise product with broadcasting."""
+        a, b = match_ranks(self, other)
+        return a._product(b, autodiff.multiply)
 
     def __matmul__(self, other: Jet) -> Jet:
-        """Matrix times vector or matrix times matrix, as numpy does it."""
+        """Matrix times vector or matrix times matrix, further axes broadcast, as numpy does it."""
         if len(other.shape) == 1:
             column = Jet(other.coefficients.unsqueeze(-1), self.field)
             return Jet((self @ column).coefficients.squeeze(-1), self.field)
-        return self._product(other, autodiff.matmul)
+        a, b = match_ranks(self, other)
+        return a._product(b, autodiff.matmul)
 
     def sum(self) -> Jet:
         """Sum over all axes of one array."""
@@ -74,11 +78,23 @@ class Jet:
         a, b, field = self.coefficients, other.coefficients, self.field
         if 1 in (len(a), len(b)):
             return Jet(multiply(a, b, field), field)
-        left, right, union = (index.to(a.device) for index in _disjoint_pairs(len(a)))
+        left, right, union = (index.to(a.device) for index in disjoint_pairs(len(a)))
         # Gathering copies, so every copy's cotangent is reduced by `multiply` before torch adds them up.
         terms = multiply(a[left], b[right], field)
         total = terms.new_zeros(len(a), *terms.shape[1:]).index_add(0, union, terms)
         return Jet(autodiff.reduce(total, field), field)
+
+
+def match_ranks(a: Jet, b: Jet) -> tuple[Jet, Jet]:
+    """Insert axes of length one behind the batch so that both arrays have as many axes."""
+    missing = len(a.shape) - len(b.shape)
+    if not missing:
+        return a, b
+    if missing < 0:
+        b, a = match_ranks(b, a)
+        return a, b
+    coefficients = b.coefficients.reshape(*b.coefficients.shape[:2], *[1] * missing, *b.shape)
+    return a, Jet(coefficients, b.field)
 
 
 def _align(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +107,7 @@ def _align(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def constant(x: Tensor, field: PrimeField) -> Jet:
-    """The jet of a batch of residues ``[batch, *shape]`` that do not move."""
+    """The jet of residues ``[batch, *shape]`` that do not move; a batch of one is shared by all examples."""
     return Jet(x.unsqueeze(0), field)
 
 

@@ -32,9 +32,18 @@ class Flow(ABC):
     def assumptions(self) -> tuple[str, ...]:
         """What is assumed, for the evidence."""
 
+    @property
+    def footprint(self) -> int:
+        """Numbers that one evaluation of one field holds in memory, about."""
+        return self.dimension
+
+    def points(self, count: int, field: PrimeField, generator: torch.Generator) -> Tensor:
+        """Independent random states, ``[count, dimension]``."""
+        return field.random((count, self.dimension), generator)
+
     @abstractmethod
-    def draw(self, count: int, field: PrimeField, generator: torch.Generator) -> Instances:
-        """`count` independent random instances."""
+    def draw(self, points: Tensor, field: PrimeField, generator: torch.Generator) -> Instances:
+        """One random instance for each of the states ``[count, dimension]`` at which its field will be evaluated."""
 
     @abstractmethod
     def velocity(self, point: Tensor, instances: Instances, field: PrimeField) -> Tensor:

@@ -35,9 +35,18 @@ class GradientFlow(Flow):
         """Those of the family."""
         return self.family.assumptions
 
-    def draw(self, count: int, field: PrimeField, generator: torch.Generator) -> Instances:
-        """Uniform residues for every variable of the instance."""
-        return {name: field.random((count, *shape), generator) for name, shape in self.family.instance.items()}
+    @property
+    def footprint(self) -> int:
+        """That of the family."""
+        return self.family.footprint
+
+    def points(self, count: int, field: PrimeField, generator: torch.Generator) -> Tensor:
+        """Random parameters, as the family draws them."""
+        return self.family.draw_parameters(count, field, generator)
+
+    def draw(self, points: Tensor, field: PrimeField, generator: torch.Generator) -> Instances:
+        """Random instances, as the family draws them."""
+        return self.family.draw(points, field, generator)
 
     def velocity(self, point: Tensor, instances: Instances, field: PrimeField) -> Tensor:
         """Gradient of psi by one reverse pass over jets."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
 
 from gradlaws.errors import InputError
 from gradlaws.exact.field import DEFAULT_PRIMES
@@ -58,21 +61,25 @@ class Answer:
 
 
 def count(
-    model: str | Family,
+    model: str | Family | nn.Module,
+    example_inputs: Any = None,
     *,
     seed: int = 0,
     primes: Sequence[int] = DEFAULT_PRIMES[:2],
     device: str = "cpu",
     on_progress: Progress | None = None,
+    **module_options: Any,
 ) -> Count:
     """How many independent conservation laws gradient flow on a model has.
 
     Args:
-        model: a spec such as ``'relu 2-5-3 bias'``, or a Family.
+        model: a spec such as ``'relu 2-5-3 bias'``, a torch module, or a Family.
+        example_inputs: for a module: a tensor, a tuple of positional or a dict of keyword arguments.
         seed: of every random choice; the same seed gives the same answer on any machine.
         primes: moduli; the first decides, the others confirm laws and are tried when the bounds do not meet.
         device: torch device of the arithmetic.
         on_progress: hears the name of a stage and the fraction done.
+        **module_options: for a module: loss, eps and parameters, see `gradlaws.models.module.from_module`.
 
     Returns:
         Bounds, status and evidence. The upper bound is proved; the lower one counts explicit laws.
@@ -81,29 +88,33 @@ def count(
         InputError: the model or an option makes no sense.
         TooLargeError: the closure does not fit in memory.
     """
-    family = _family(model)
+    family = _family(model, example_inputs, module_options)
     refuse_if_too_large(family.dimension)
     return laws(family, seed=seed, primes=primes, device=device, on_progress=on_progress).count
 
 
 def laws(
-    model: str | Family,
+    model: str | Family | nn.Module,
+    example_inputs: Any = None,
     *,
     degree: int | None = None,
     seed: int = 0,
     primes: Sequence[int] = DEFAULT_PRIMES[:2],
     device: str = "cpu",
     on_progress: Progress | None = None,
+    **module_options: Any,
 ) -> Answer:
     """The conservation laws of gradient flow on a model, and whether there are others.
 
     Args:
-        model: a spec such as ``'relu 2-5-3 bias'``, or a Family.
+        model: a spec such as ``'relu 2-5-3 bias'``, a torch module, or a Family.
+        example_inputs: for a module: a tensor, a tuple of positional or a dict of keyword arguments.
         degree: search all polynomials up to this degree, written out term by term, instead of the structured laws.
         seed: of every random choice; the same seed gives the same answer on any machine.
         primes: moduli; the first decides, the others confirm laws and are tried when the bounds do not meet.
         device: torch device of the arithmetic.
         on_progress: hears the name of a stage and the fraction done.
+        **module_options: for a module: loss, eps and parameters, see `gradlaws.models.module.from_module`.
 
     Returns:
         An Answer. Where the closure does not fit in memory the upper bound is D, and a note says so.
@@ -113,7 +124,7 @@ def laws(
         TooLargeError: not even the laws can be searched in memory.
     """
     started = time.perf_counter()
-    family = _family(model)
+    family = _family(model, example_inputs, module_options)
     run = Run.start(family, seed, primes, device, on_progress)
     found = run.polynomial(degree) if degree is not None else run.structured()
     closure = run.close(found.rank)
@@ -147,9 +158,27 @@ def _at_smaller_size(family: Family, closure: Closure | None, seed: int) -> tupl
     )
 
 
-def _family(model: str | Family) -> Family:
+def _family(model: str | Family | nn.Module, example_inputs: Any, options: dict[str, Any]) -> Family:
+    if isinstance(model, nn.Module):
+        if example_inputs is None:
+            raise InputError(
+                f"{type(model).__name__} needs example inputs: pass laws(module, example_inputs), a tensor, a tuple "
+                "or a dict of what its forward takes"
+            )
+        return _from_module(model, example_inputs, options)
+    if example_inputs is not None or options:
+        raise InputError(f"example inputs and {', '.join(options) or 'options'} go with a torch module only")
     if isinstance(model, str):
         return read_spec(model)
     if not isinstance(model, Family):
-        raise InputError(f"cannot find laws of {type(model).__name__}: expected a spec string or a Family")
+        raise InputError(
+            f"cannot find laws of {type(model).__name__}: expected a spec string, a torch module or a Family"
+        )
     return model
+
+
+def _from_module(module: nn.Module, example_inputs: Any, options: dict[str, Any]) -> Family:
+    """Imports what records modules on first use: it takes as long as torch itself."""
+    from gradlaws.models.module import from_module  # noqa: PLC0415
+
+    return from_module(module, example_inputs, **options)

@@ -70,7 +70,7 @@ def close(
         TooLargeError: the elimination does not fit in memory.
     """
     refuse_if_too_large(flow.dimension)
-    point = field.random((flow.dimension,), generator)
+    (point,) = flow.points(1, field, generator)
     site = _Site(flow, field, generator, point, on_progress)
     covectors, levels = torch.empty(0), list[Level]()
     remaining, gained = flow.dimension, 1
@@ -144,13 +144,13 @@ class _Site:
     def brackets(self, length: int, count: int) -> Tensor:
         """Brackets of `count` random words, ``[count, D]``, a chunk at a time."""
         dimension = len(self.point)
-        chunk = max(1, _CHUNK_BYTES // (8 * 6 * 4 ** (length - 1) * dimension))
+        chunk = max(1, _CHUNK_BYTES // (8 * 6 * 4 ** (length - 1) * self.flow.footprint))
         rows = self.point.new_empty(count, dimension)
         for start in range(0, count, chunk):
             batch = min(chunk, count - start)
-            word = [self.flow.draw(batch, self.field, self.generator) for _ in range(length)]
-            point = self.point.expand(1, batch, -1)
-            rows[start : start + batch] = bracket(self.flow, word, point, self.field)[0]
+            points = self.point.expand(batch, -1)
+            word = [self.flow.draw(points, self.field, self.generator) for _ in range(length)]
+            rows[start : start + batch] = bracket(self.flow, word, points.unsqueeze(0), self.field)[0]
             if self.on_progress:
                 self.on_progress(f"brackets of length {length}", (start + batch) / count)
         return rows

@@ -34,8 +34,8 @@ class Contraction:
     def rows(self, point: Point) -> Tensor:
         """The tensor as a matrix ``[*batch, size of the axis, everything else]``."""
         x = point[self.tensor]
-        if self.order == 1:
-            return x.unsqueeze(-1)
+        if self.order < 2:
+            return x.reshape(*x.shape[: x.dim() - self.order], -1, 1)
         return x.movedim(x.dim() - self.order + self.axis, -self.order).flatten(1 - self.order)
 
     def text(self, selection: Selection) -> str:

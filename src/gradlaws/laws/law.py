@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -76,15 +76,20 @@ def unflatten(flat: Tensor, shapes: Shapes) -> dict[str, Tensor]:
     """Named arrays ``[*batch, *shape]`` from flat ones ``[*batch, D]``."""
     sizes = [int(torch.Size(shape).numel()) for shape in shapes.values()]
     pieces = flat.split(sizes, dim=-1)
-    return {name: piece.unflatten(-1, shape) for piece, (name, shape) in zip(pieces, shapes.items(), strict=True)}
+    named = zip(pieces, shapes.items(), strict=True)
+    return {name: piece.unflatten(-1, shape) if shape else piece.squeeze(-1) for piece, (name, shape) in named}
 
 
 def flatten(point: Point, shapes: Shapes) -> Tensor:
     """Flat arrays ``[*batch, D]`` from named ones ``[*batch, *shape]``."""
-    return torch.cat([point[name].flatten(point[name].dim() - len(shape)) for name, shape in shapes.items()], dim=-1)
+    parts = []
+    for name, shape in shapes.items():
+        x = point[name]
+        parts.append(x.reshape(*x.shape[: x.dim() - len(shape)], -1))
+    return torch.cat(parts, dim=-1)
 
 
-def signed_sum(parts: list[tuple[Fraction | int, str]], one: str = "") -> str:
+def signed_sum(parts: Sequence[tuple[Fraction | int, str]], one: str = "") -> str:
     """``a - 2 b`` from coefficients and factors; a coefficient of one is left out."""
     words: list[str] = []
     for coefficient, factor in parts:

@@ -12,11 +12,12 @@ from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
 from gradlaws.flows.flow import Flow
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.laws.closed_form import closed_rank
-from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memory_total
+from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memory_total, refuse_if_too_large
 from gradlaws.laws.independence import independent
 from gradlaws.laws.law import Law
 from gradlaws.laws.proof import proved, tested
 from gradlaws.laws.search import polynomial_laws, unknowns
+from gradlaws.laws.sparse import find_sparse_laws
 from gradlaws.laws.structured import find_gram_laws
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
@@ -50,6 +51,7 @@ class Run:
 
     family: Family
     flow: Flow
+    relaxed: Flow
     fields: tuple[PrimeField, ...]
     seed: int
     on_progress: Progress | None
@@ -72,15 +74,24 @@ class Run:
                 f"{family.name} has {family.dimension} parameters and needs about {need / 2**30:.0f} GiB for a few "
                 "exact gradients: use narrower layers of the same shape"
             )
-        return cls(family, GradientFlow(family), fields, seed, on_progress)
+        return cls(family, GradientFlow(family), GradientFlow(family.relaxed()), fields, seed, on_progress)
 
     def structured(self) -> Found:
-        """Laws that are contractions of parameter tensors."""
-        return self._confirm(find_gram_laws(self.flow, self.fields[0], self._stream(0)))
+        """Quadratic and linear laws that a person would write.
+
+        Networks offer whole axes of their tensors, at any size; of other families every entry is looked at.
+
+        Raises:
+            TooLargeError: too many parameters to look at every entry.
+        """
+        if isinstance(self.family, Network):
+            return self._confirm(find_gram_laws(self.flow, self.fields[0], self._stream(0)))
+        refuse_if_too_large(self.flow.dimension)
+        return self._confirm(find_sparse_laws(self.relaxed, self.fields[0], self._stream(0)))
 
     def polynomial(self, degree: int) -> Found:
         """All polynomial laws up to a degree."""
-        basis = polynomial_laws(self.flow, degree, self.fields[0], self._stream(1))
+        basis = polynomial_laws(self.relaxed, degree, self.fields[0], self._stream(1))
         found = self._confirm(basis)
         note = (
             f"generic ansatz: the polynomial laws of degree 1 to {degree} form a space of dimension {len(basis)}, "
@@ -92,7 +103,7 @@ class Run:
         """Add polynomial laws of the highest degree that is cheap, if there are any others."""
         for degree in _AUTOMATIC_DEGREES:
             if unknowns(self.flow.dimension, degree) <= _AUTOMATIC_UNKNOWNS:
-                basis = polynomial_laws(self.flow, degree, self.fields[0], self._stream(2))
+                basis = polynomial_laws(self.relaxed, degree, self.fields[0], self._stream(2))
                 more = self._confirm([*found.laws, *basis])
                 note = f"no polynomial of degree at most {degree} gives another independent law"
                 return more if more.rank > found.rank else replace(found, notes=(*found.notes, note))
@@ -115,7 +126,7 @@ class Run:
         """Drop what is false, then what is dependent."""
         proofs = [proved(self.family, law) for law in candidates]
         open_laws = [law for law, done in zip(candidates, proofs, strict=True) if not done]
-        trials = [tested(self.flow, law, self.fields, self._stream(3)) for law in open_laws]
+        trials = [tested(self.relaxed, law, self.fields, self._stream(3)) for law in open_laws]
         false = {id(law) for law, trial in zip(open_laws, trials, strict=True) if not trial.held}
         kept = [law for law in candidates if id(law) not in false]
         notes = ["every law is proved by expanding its polynomial identity"] if kept and not open_laws else []
@@ -130,7 +141,7 @@ class Run:
                 f"the rank of {total} laws is the closed form of gradlaws.laws.closed_form, not an elimination"
             )
             return closed_rank(self.family), tuple(kept)
-        found = independent(kept, self.flow, self.fields[0], self._stream(4))
+        found = independent(kept, self.relaxed, self.fields[0], self._stream(4))
         entries = sum(law.count for law in found.laws)
         if found.rank < entries:
             notes.append(f"of {entries} entries {found.rank} are independent")

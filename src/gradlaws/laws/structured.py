@@ -35,8 +35,8 @@ class Probe:
 
 def probe(flow: Flow, count: int, field: PrimeField, generator: torch.Generator) -> Probe:
     """`count` independent pairs of a point and a field value there."""
-    theta = field.random((count, flow.dimension), generator)
-    velocity = flow.velocity(theta.unsqueeze(0), flow.draw(count, field, generator), field)[0]
+    theta = flow.points(count, field, generator)
+    velocity = flow.velocity(theta.unsqueeze(0), flow.draw(theta, field, generator), field)[0]
     return Probe(unflatten(theta, flow.state), unflatten(velocity, flow.state), field)
 
 

@@ -7,6 +7,11 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from gradlaws.exact.field import PrimeField
+
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
@@ -60,6 +65,23 @@ class Family(ABC):
 
         The same program runs over jets of a prime field, over float64 tensors and over arrays of polynomials.
         """
+
+    @property
+    def footprint(self) -> int:
+        """Numbers that one evaluation of psi holds in memory, about."""
+        return self.dimension
+
+    def draw_parameters(self, count: int, field: PrimeField, generator: torch.Generator) -> Tensor:
+        """Independent random parameters, flattened: ``[count, D]``."""
+        return field.random((count, self.dimension), generator)
+
+    def draw(self, theta: Tensor, field: PrimeField, generator: torch.Generator) -> dict[str, Tensor]:
+        """One random instance for each row of theta ``[count, D]``: uniform unless a family says otherwise."""
+        return {name: field.random((len(theta), *shape), generator) for name, shape in self.instance.items()}
+
+    def relaxed(self) -> Family:
+        """A family that is easier to sample and whose laws are laws of this one."""
+        return self
 
     def sign_changes(self) -> list[list[int]]:
         """Sets of flattened parameters whose joint change of sign maps the set of potentials to itself.

@@ -1,0 +1,86 @@
+"""Floating point constants of a program as residues.
+
+Zero, one and other numbers with few bits are themselves; any other float is a generic residue, the same for equal
+floats and opposite for opposite ones. Angles become points of the circle whose integer multiples obey the addition law.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from gradlaws.exact.field import PrimeField
+
+MINUS_INFINITY = -1e30
+"""Anything below stands for minus infinity: masks are written with -inf or with the most negative float."""
+
+_SMALL = 2**12
+_MULTIPLES = 2**14
+
+
+@dataclass(frozen=True, slots=True)
+class Residues:
+    """How one field sees the constants of a program."""
+
+    field: PrimeField
+
+    def of(self, x: Tensor) -> Tensor:
+        """Residues of the entries of a tensor, which may hold floats, whole numbers or truth values."""
+        flat = x.detach().to(device="cpu", dtype=torch.float64).flatten()
+        unique, inverse = flat.unique(return_inverse=True)
+        table = torch.tensor([self._number(value) for value in unique.tolist()], dtype=torch.float64)
+        return table[inverse].reshape(x.shape).to(self.field.device)
+
+    def circle(self, angles: Tensor) -> tuple[Tensor, Tensor]:
+        """Sines and cosines: angles with an integer ratio lie on multiples of one point of the circle."""
+        flat = angles.detach().to(device="cpu", dtype=torch.float64).flatten()
+        unique, inverse = flat.unique(return_inverse=True)
+        bases: list[float] = []
+        points = {0.0: (0, 1)}
+        for angle in sorted({abs(value) for value in unique.tolist()} - {0.0}):
+            base, multiple = next(((b, m) for b in bases if (m := _multiple(angle, b))), (angle, 1))
+            if multiple == 1 and base == angle:
+                bases.append(angle)
+            points[angle] = self._power(base, multiple)
+        p = self.field.prime
+        pairs = [((s if a >= 0 else -s) % p, c) for a in unique.tolist() for s, c in [points[abs(a)]]]
+        table = torch.tensor(pairs, dtype=torch.float64)[inverse].reshape(*angles.shape, 2).to(self.field.device)
+        return table[..., 0], table[..., 1]
+
+    def _number(self, value: float) -> int:
+        fraction = Fraction(value)
+        if abs(fraction.numerator) <= _SMALL and fraction.denominator <= _SMALL:
+            return self.field.residue(fraction)
+        drawn = 2 + _hash(abs(value)) % (self.field.prime - 4)
+        return drawn if value > 0 else self.field.prime - drawn
+
+    def _power(self, base: float, multiple: int) -> tuple[int, int]:
+        """(sin, cos) of a multiple of the point that stands for an angle."""
+        p = self.field.prime
+        t = 2 + _hash(base) % (p - 4)
+        scale = pow(1 + t * t, -1, p)
+        s, c = 2 * t * scale % p, (1 - t * t) * scale % p
+        sine, cosine = 0, 1
+        while multiple:
+            if multiple & 1:
+                sine, cosine = (sine * c + cosine * s) % p, (cosine * c - sine * s) % p
+            s, c = 2 * s * c % p, (c * c - s * s) % p
+            multiple >>= 1
+        return sine, cosine
+
+
+def _hash(value: float) -> int:
+    """Thirty-two generic bits of a float, rounded to single precision so that casts do not matter."""
+    return zlib.crc32(struct.pack("<f", value))
+
+
+def _multiple(angle: float, base: float) -> int:
+    """The whole number k with angle = k base up to rounding, or 0."""
+    ratio = angle / base
+    whole = round(ratio)
+    return whole if whole <= _MULTIPLES and abs(ratio - whole) < 1e-6 * ratio else 0

@@ -1,0 +1,359 @@
+"""Any torch module as a family of potentials: its own forward pass, run over a prime field."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, fx, nn
+
+import gradlaws.exact.rules  # noqa: F401 - registers the rules
+from gradlaws.errors import InputError, UnsupportedError
+from gradlaws.exact.execute import Context, Data, Epsilon, execute, operation
+from gradlaws.exact.field import PrimeField
+from gradlaws.exact.jet import Jet, constant, split
+from gradlaws.exact.rules.activation import GATED, POOLED
+from gradlaws.models.family import Family, Shapes
+from gradlaws.models.record import Program, record
+
+Loss = Literal["any", "mse", "bce", "cross_entropy"]
+
+ROOT_LIMIT = 12
+"""Radicands that may have to be squares at once: an instance is kept with probability 2**-ROOT_LIMIT at worst."""
+
+_BATCH_NUMBERS = 2**23
+_TRIAL = 256
+_CLIMB = 300
+_EVERYTHING = 10**18
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleFamily(Family):
+    """``psi = <c, f(theta, x)>`` for the outputs f of a recorded forward pass.
+
+    Args:
+        title: what to call it.
+        program: the recorded forward pass.
+        shapes: names and shapes of the parameters that move.
+        fixed: shapes of the other parameters; they hold generic numbers that never change.
+        loss: restricts the cotangent c: ``cross_entropy`` makes it sum to zero over the last axis.
+        eps: what becomes of the small constants of normalisations.
+        free_roots: see `Context`; laws that hold then hold, but others may be missed.
+    """
+
+    title: str
+    program: Program
+    shapes: Shapes
+    fixed: Shapes
+    loss: Loss = "any"
+    eps: Epsilon = "generic"
+    free_roots: bool = False
+
+    @property
+    def name(self) -> str:
+        """The class of the module."""
+        return self.title
+
+    @property
+    def parameters(self) -> Shapes:
+        """The parameters that move."""
+        return self.shapes
+
+    @cached_property
+    def instance(self) -> Shapes:
+        """Inputs, one cotangent for each output, and what the activations choose."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, value in self.program.inputs.items():
+            if isinstance(value, Tensor) and (value.is_floating_point() or name in self.vocabularies):
+                shapes[f"input {name}"] = tuple(value.shape)
+        for node in self.program.graph.nodes:
+            if operation(node) in GATED:
+                shapes[f"choice {node.name}"] = tuple(node.meta["val"].shape)
+            elif operation(node) in POOLED:
+                shapes[f"choice {node.name}"] = tuple(node.args[0].meta["val"].shape)
+        return shapes | {f"cotangent {i}": tuple(node.meta["val"].shape) for i, node in enumerate(self.outputs)}
+
+    @property
+    def degree(self) -> int:
+        """A bound on the degree is not tracked for modules; this one stands for rational functions of moderate size."""
+        return 1_000
+
+    @property
+    def monomials(self) -> int:
+        """Never expanded."""
+        return _EVERYTHING
+
+    @cached_property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the rules assume of the operations that occur."""
+        used = {operation(node).removeprefix("aten.") for node in self.program.graph.nodes}
+        found = [text for names, text in _ASSUMPTIONS if used & set(names.split())]
+        if used & set(_NORMS.split()):
+            found.append(f"normalisations with eps {'as a generic number' if self.eps == 'generic' else 'set to zero'}")
+        found.append(f"failure probabilities are those of rational identities of degree at most {self.degree}")
+        if self.fixed:
+            found.append(f"{len(self.fixed)} parameter tensors are held fixed at generic values")
+        return tuple(found)
+
+    @cached_property
+    def footprint(self) -> int:
+        """Parameters and every intermediate value."""
+        values = (node.meta.get("val") for node in self.program.graph.nodes)
+        return self.dimension + sum(v.numel() for v in values if isinstance(v, Tensor))
+
+    def relaxed(self) -> ModuleFamily:
+        """The same program with inverse roots known by their differential equation only: radicands may be anything."""
+        return replace(self, free_roots=True)
+
+    def draw_parameters(self, count: int, field: PrimeField, generator: torch.Generator) -> Tensor:
+        """Residues at which enough instances have square radicands."""
+        if not self._has_roots(field):
+            return field.random((count, self.dimension), generator)
+        return torch.cat([self._good_parameters(field, generator) for _ in range(count)])
+
+    def _has_roots(self, field: PrimeField) -> bool:
+        """Whether any radicand has to be a square."""
+        generator = torch.Generator().manual_seed(0)
+        theta = field.random((1, self.dimension), generator)
+        return not self.free_roots and bool(self._squares(theta, self._uniform(1, field, generator), field))
+
+    def draw(self, theta: Tensor, field: PrimeField, generator: torch.Generator) -> dict[str, Tensor]:
+        """Instances at which every radicand is a square, by rejection.
+
+        Raises:
+            UnsupportedError: there are too many radicands.
+        """
+        drawn = self._uniform(len(theta), field, generator)
+        todo = (~self._accepted(theta, drawn, field)).nonzero().squeeze(1)
+        tries = 0
+        while len(todo):
+            repeats = max(1, min(2**ROOT_LIMIT, _BATCH_NUMBERS // (self.footprint * len(todo))))
+            rows = todo.repeat_interleave(repeats)
+            fresh = self._uniform(len(rows), field, generator)
+            good, first = self._accepted(theta[rows], fresh, field).view(-1, repeats).max(1)
+            chosen = (first + torch.arange(len(todo)) * repeats)[good]
+            for name, values in drawn.items():
+                values[todo[good]] = fresh[name][chosen]
+            todo, tries = todo[~good], tries + repeats
+            if tries > 2 ** (ROOT_LIMIT + 2):
+                raise UnsupportedError(
+                    f"{self.title} takes too many square roots at once for exact sampling: use example inputs with "
+                    "fewer positions (two tokens are enough for attention), or a smaller part of the model"
+                )
+        return drawn
+
+    def _good_parameters(self, field: PrimeField, generator: torch.Generator) -> Tensor:
+        """One row of parameters with square radicands for many instances, and for some with each token.
+
+        Tokens are few, so their radicands cannot be made square by drawing other inputs: blocks of parameters are
+        redrawn instead while that helps. Any point is as good as any other for what is proved there.
+        """
+        theta = field.random((1, self.dimension), generator)
+        trial = self._uniform(_TRIAL, field, generator)
+        groups = self._token_groups(trial)
+        squares = self._squares(theta, trial, field)
+        for _ in range(_CLIMB):
+            if not squares or _enough(squares, groups):
+                break
+            moved = theta.clone()
+            start = int(torch.randint(0, self.dimension, (1,), generator=generator))
+            block = slice(start, start + max(1, self.dimension // 64))
+            moved[:, block] = field.random(tuple(moved[:, block].shape), generator)
+            other = self._squares(moved, trial, field)
+            if _merit(other, groups) >= _merit(squares, groups):
+                theta, squares = moved, other
+        return theta
+
+    def _token_groups(self, instance: dict[str, Tensor]) -> Tensor:
+        """Which examples hold which token: truth values ``[groups, count]``, one group of all where there are none."""
+        groups = [
+            (instance[f"input {name}"] == token).flatten(1).any(1)
+            for name, rows in self.vocabularies.items()
+            for token in range(min(rows, _TRIAL))
+        ]
+        count = len(next(iter(instance.values())))
+        return torch.stack([torch.ones(count, dtype=torch.bool), *(group.cpu() for group in groups)])
+
+    def _accepted(self, theta: Tensor, instance: dict[str, Tensor], field: PrimeField) -> Tensor:
+        squares = self._squares(theta, instance, field)
+        return _all_square(squares).expand(len(theta)) if squares else torch.ones(len(theta), dtype=torch.bool)
+
+    def potential(self, theta: Mapping[str, Any], s: Mapping[str, Any]) -> Any:
+        """Run the program and pair its outputs with the cotangents."""
+        some = next(iter(theta.values()))
+        outputs = self._run(theta, s, Context(some.field, _choices(s), self.eps, self.free_roots))
+        total = None
+        for i, output in enumerate(outputs):
+            paired = (s[f"cotangent {i}"] * output).sum()
+            total = paired if total is None else total + paired
+        return total
+
+    def _run(self, theta: Mapping[str, Jet], s: Mapping[str, Jet], context: Context) -> list[Jet]:
+        """Outputs of the program as jets."""
+        bindings: dict[str, Any] = dict(self.program.constants)
+        for placeholder, name in self.program.parameters.items():
+            bindings[placeholder] = theta[name] if name in theta else _generic(name, self.fixed[name], context.field)
+        for placeholder, value in self.program.inputs.items():
+            drawn = s.get(f"input {placeholder}")
+            if drawn is None:
+                bindings[placeholder] = value
+            elif placeholder in self.vocabularies:
+                bindings[placeholder] = Data(drawn.coefficients[0].long())
+            else:
+                bindings[placeholder] = drawn
+        return [context.jet(value) for value in execute(self.program.graph, bindings, self.outputs, context)]
+
+    def _squares(self, theta: Tensor, instance: dict[str, Tensor], field: PrimeField) -> list[Tensor]:
+        """Which radicands are squares: ``[count or 1, entries]`` for each array of them."""
+        with torch.no_grad():
+            pieces = split(constant(theta, field), list(self.shapes.values()))
+            s = {name: constant(values, field) for name, values in instance.items()}
+            context = Context(field, _choices(s), self.eps, self.free_roots)
+            self._run(dict(zip(self.shapes, pieces, strict=True)), s, context)
+        return context.squares
+
+    def _uniform(self, count: int, field: PrimeField, generator: torch.Generator) -> dict[str, Tensor]:
+        drawn = {name: field.random((count, *shape), generator) for name, shape in self.instance.items()}
+        for name, rows in self.vocabularies.items():
+            shape = drawn[f"input {name}"].shape
+            tokens = torch.randint(0, rows, shape, generator=generator)
+            drawn[f"input {name}"] = tokens.to(device=field.device, dtype=torch.float64)
+        if self.loss == "cross_entropy":
+            for name in [name for name in drawn if name.startswith("cotangent")]:
+                c = drawn[name]
+                c[..., -1] = field.reduce(-c[..., :-1].sum(-1))
+        return drawn
+
+    @cached_property
+    def vocabularies(self) -> dict[str, int]:
+        """Rows of the table that each whole-number input looks up."""
+        found: dict[str, int] = {}
+        for node in self.program.graph.nodes:
+            if operation(node) == "aten.embedding":
+                source = _source(node.args[1])
+                if source.name in self.program.inputs:
+                    rows = len(node.args[0].meta["val"])
+                    found[source.name] = min(rows, found.get(source.name, rows))
+        return found
+
+    @cached_property
+    def outputs(self) -> list[fx.Node]:
+        """What the user's forward returns, as far as it is floating point."""
+        (last,) = [node for node in self.program.graph.nodes if node.op == "output"]
+        nodes = [last.args[0][i] for i in self.program.outputs]
+        return [n for n in nodes if isinstance(n, fx.Node) and n.meta["val"].is_floating_point()]
+
+
+def from_module(
+    module: nn.Module,
+    example_inputs: Any,
+    *,
+    loss: Loss = "any",
+    eps: Epsilon = "generic",
+    parameters: str | None = None,
+) -> ModuleFamily:
+    """The family of a torch module; the module itself is left as it is.
+
+    Args:
+        module: any module that the rules cover; in evaluation mode unless batch statistics are wanted.
+        example_inputs: a tensor, a tuple of positional or a dict of keyword arguments. Shapes and whole numbers count,
+            floats are replaced by random ones.
+        loss: what is known of the loss: ``cross_entropy`` gradients sum to zero over the last axis of each output.
+        eps: ``generic`` keeps the small constants of normalisations, ``zero`` drops them.
+        parameters: only the parameters under this prefix move; the others are fixed at generic values.
+
+    Raises:
+        InputError: the module fails on the inputs or has no parameters to train.
+        UnsupportedError: an operation has no exact rule.
+    """
+    args, kwargs = _arguments(example_inputs)
+    program = record(module, args, kwargs)
+    moving = {
+        name: tuple(p.shape)
+        for name, p in module.named_parameters()
+        if p.requires_grad and (parameters is None or f"{name}.".startswith(f"{parameters.rstrip('.')}."))
+    }
+    used = set(program.parameters.values())
+    if not moving:
+        raise InputError(_no_parameters(module, parameters))
+    fixed = {name: tuple(p.shape) for name, p in module.named_parameters() if name not in moving and name in used}
+    family = ModuleFamily(type(module).__name__, program, moving, fixed, loss, eps)
+    if not family.outputs:
+        raise UnsupportedError(f"{family.title} returns no floating point tensor: nothing can be trained")
+    return family
+
+
+def _source(node: Any) -> Any:
+    """What a value is a reshaped copy of."""
+    while operation(node) in _COPIES:
+        node = node.args[0]
+    return node
+
+
+def _no_parameters(module: nn.Module, prefix: str | None) -> str:
+    if prefix is None:
+        return f"{type(module).__name__} has no parameters that require a gradient: nothing is trained"
+    some = ", ".join(list(dict(module.named_parameters()))[:3])
+    return f"no trainable parameter of {type(module).__name__} is under {prefix!r}: names are like {some}"
+
+
+def _arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(example_inputs, dict):
+        return (), example_inputs
+    return (tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)), {}
+
+
+def _choices(s: Mapping[str, Jet]) -> dict[str, Jet]:
+    return {name.removeprefix("choice "): value for name, value in s.items() if name.startswith("choice ")}
+
+
+def _all_square(squares: list[Tensor]) -> Tensor:
+    """Examples all of whose radicands are squares."""
+    total = torch.ones(1, dtype=torch.bool)
+    for flags in squares:
+        total = total & flags.all(1).cpu()
+    return total
+
+
+def _enough(squares: list[Tensor], groups: Tensor) -> bool:
+    """Whether a twentieth of the examples, and some of every group, have square radicands only."""
+    accepted = (groups & _all_square(squares)).sum(1)
+    return int(accepted[0]) >= groups.shape[1] // 20 and bool(accepted.gt(0).all())
+
+
+def _merit(squares: list[Tensor], groups: Tensor) -> float:
+    """Grows with the number of examples, in every group, that have nearly all their radicands square."""
+    missing = torch.stack([(~flags).sum(1).expand(groups.shape[1]).cpu() for flags in squares]).sum(0)
+    weights = torch.exp2(-2.0 * missing.to(torch.float64))
+    return float((groups * weights).sum(1).clamp_min(1e-300).log().sum())
+
+
+def _generic(name: str, shape: tuple[int, ...], field: PrimeField) -> Jet:
+    """Numbers of a parameter that does not move: the same in every run."""
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    return constant(field.random((1, *shape), generator), field)
+
+
+_COPIES = frozenset(f"aten.{name}" for name in ("view", "reshape", "clone", "alias", "to", "_to_copy", "unsqueeze"))
+_NORMS = "layer_norm rms_norm group_norm instance_norm _native_batch_norm_legit _weight_norm rsqrt"
+_ASSUMPTIONS = (
+    (
+        "relu leaky_relu abs threshold prelu",
+        "free gates: piecewise linear units multiply by gates that do not depend on the parameters",
+    ),
+    (
+        "hardtanh relu6 clamp clamp_min clamp_max hardsigmoid elu celu selu hardswish",
+        "free gates mix the pieces of piecewise smooth units",
+    ),
+    ("max_pool2d amax max", "free gates: a maximum is a combination of its arguments with random weights"),
+    (
+        "gelu erf silu sigmoid tanh softplus exp log mish sin softmax scaled_dot_product_attention log_softmax",
+        "smooth functions are known by their differential equations; their values at generic points are generic",
+    ),
+    ("cos", "rotary tables are generic points of the circle with the addition law"),
+    ("dropout", "dropout masks are random factors"),
+)

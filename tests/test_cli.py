@@ -1,0 +1,213 @@
+"""The command line: every command, exit statuses, and one sentence for every bad request."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+from typer.testing import CliRunner
+
+import gradlaws as gl
+from gradlaws.cli import app
+from gradlaws.laws import closure
+from gradlaws.report.json import answer_to_json, count_to_json
+
+ANSWERED, BAD_REQUEST, UNDECIDED, INTERRUPTED = 0, 2, 3, 130
+LARGE = "relu 50-100-50"  # minutes of work, cut short
+
+
+def gradlaws(*arguments):
+    return CliRunner().invoke(app, arguments)
+
+
+def without_seconds(document):
+    """Wall time is the one field that may differ."""
+    return document | {"evidence": {k: v for k, v in document["evidence"].items() if k != "seconds"}}
+
+
+def as_json(document):
+    return without_seconds(json.loads(json.dumps(document)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["count", "relu 2-5-3"], ANSWERED, "relu 2-5-3: 5 PROVED conservation laws"),
+        (["laws", "linear 2-3-3-2"], ANSWERED, "W1 W1^T - W2^T W2    symmetric matrix, 6 laws"),
+        (["laws", "relu 4-6-2 bias", "--latex"], ANSWERED, r"\|W_{1}[k,:]\|^2 + b_{1}[k]^2 - \|W_{2}[:,k]\|^2"),
+        (["laws", "square 3-4-2 bias", "--output-bias"], ANSWERED, "|W1[k,:]|^2 + b1[k]^2 - 2 |W2[:,k]|^2"),
+        (["laws", "linear 2-2-2", "--degree", "4"], ANSWERED, "form a space of dimension 9, with 3 independent"),
+        (["laws", "linear 1-2-2-1"], UNDECIDED, "6 to 7 BOUNDED(6, 7) conservation laws"),
+        (["count", "linear 1-2-2-1"], UNDECIDED, "keeps non-polynomial laws"),
+        (["count", "relu 2-5-3", "--seed", "7"], ANSWERED, "seed            7"),
+        (["count", "relu 2-5-3", "--primes", "1031, 1048573"], ANSWERED, "primes          1031, 1048573"),
+        (["count", "relu 2-5-3", "--device", "cpu"], ANSWERED, "5 PROVED"),
+    ],
+)
+def test_answers_and_exit_statuses(arguments, status, words):
+    result = gradlaws(*arguments)
+    assert result.exit_code == status
+    assert words in result.stdout
+    assert result.stderr == ""
+
+
+def test_the_output_bias_is_part_of_the_model():
+    assert gradlaws("count", "relu 2-5-3", "--output-bias").stdout.startswith("relu 2-5-3 output-bias: 5 PROVED")
+
+
+def test_quiet_prints_the_answer_only():
+    assert gradlaws("count", "relu 2-5-3", "--quiet").stdout == "5 PROVED\n"
+    assert gradlaws("laws", "relu 2-5-3", "-q").stdout == "|W1[k,:]|^2 - |W2[:,k]|^2\n"
+
+
+def test_nothing_is_wrapped_on_a_narrow_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    assert "for every data set and loss:" in gradlaws("laws", "relu 2-5-3").stdout.splitlines()[0]
+
+
+@pytest.mark.parametrize(("spec", "status"), [("linear 20-20-20", ANSWERED), ("linear 1-2-2-1", UNDECIDED)])
+def test_count_as_json(spec, status):
+    result = gradlaws("count", spec, "--json")
+    assert result.exit_code == status
+    expected = {"model": spec, **count_to_json(gl.count(spec))}
+    assert without_seconds(json.loads(result.stdout)) == as_json(expected)
+
+
+@pytest.mark.parametrize(("spec", "status"), [("relu 2-5-3 bias", ANSWERED), ("linear 1-2-2-1", UNDECIDED)])
+def test_laws_as_json(spec, status):
+    result = gradlaws("laws", spec, "--json")
+    assert result.exit_code == status
+    assert without_seconds(json.loads(result.stdout)) == as_json(answer_to_json(gl.laws(spec)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["count", "tanh 2-5-3"], "unknown kind 'tanh': expected one of linear, relu, leaky, square"),
+        (["count", "relu 2-0-3"], "width 0 in '2-0-3' is not positive"),
+        (["count", "relu 2--5-3"], "width -5 in '2--5-3' is not positive"),
+        (["laws", "relu 5"], "'5' has one width only"),
+        (["laws", "relu 2-2.5-3"], "width '2.5' in '2-2.5-3' is not a whole number"),
+        (["laws", "relu 2-5-3 biased"], "unknown option 'biased'"),
+        (["count", ""], "cannot read the network ''"),
+        (["laws", "relu 2-5-3", "--degree", "0"], "degree 0 is too small"),
+        (["laws", "relu 2-5-3", "--degree", "-2"], "degree -2 is too small"),
+        (["laws", "relu 20-50-30", "--degree", "6"], "lower --degree, or use the structured laws"),
+        (["count", "relu 2-5-3", "--primes", "1048575"], "modulus 1048575 is composite: expected a prime"),
+        (["count", "relu 2-5-3", "--primes", "2147483647"], "prime 2147483647 is out of range"),
+        (["count", "relu 2-5-3", "--primes", "7"], "prime 7 is out of range"),
+        (["count", "relu 2-5-3", "--primes", ""], "cannot read --primes ''"),
+        (["count", "relu 2-5-3", "--primes", "1048573;1031"], "cannot read --primes '1048573;1031'"),
+        (["count", "relu 2-5-3", "--seed", "-1"], "seed -1 is out of range"),
+        (["laws", "relu 1000000-1000000-10"], "GiB for a few exact gradients: use narrower layers"),
+        (["count", "relu 1000000-1000000-10"], "GiB and this machine has"),
+    ],
+)
+def test_bad_requests_get_one_sentence(arguments, sentence):
+    result = gradlaws(*arguments)
+    assert result.exit_code == BAD_REQUEST
+    assert result.stdout == ""
+    assert result.stderr.startswith("gradlaws: ")
+    assert result.stderr.count("\n") == 1
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["count"],
+        ["prove", "relu 2-5-3"],
+        ["laws", "relu 2-5-3", "--degree", "two"],
+        ["count", "relu 2-5-3", "--seed", "x"],
+        ["count", "relu 2-5-3", "--colour"],
+        ["count", "relu", "2-5-3"],
+    ],
+)
+def test_requests_that_the_parser_refuses(arguments):
+    result = gradlaws(*arguments)
+    assert result.exit_code == BAD_REQUEST
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+
+
+def test_a_size_that_cannot_fit_comes_with_the_estimate(monkeypatch):
+    monkeypatch.setattr(closure, "memory_total", lambda: 2**30)
+    result = gradlaws("count", "relu 784-512-512-10")
+    assert result.exit_code == BAD_REQUEST
+    assert "counting all laws of 668672 parameters needs about 9994.0 GiB and this machine has 1.0 GiB" in result.stderr
+
+
+def test_help_names_the_commands_and_the_exit_statuses():
+    text = gradlaws("--help").stdout
+    assert "count" in text
+    assert "laws" in text
+    assert "0 answered, 2 bad request, 3 the bounds do not meet" in text
+
+
+def test_the_installed_command_is_this_one():
+    run = subprocess.run(
+        [sys.executable, "-c", "from gradlaws.cli import main; main()", "count", "relu 2-5-3", "-q"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (ANSWERED, "5 PROVED\n", "")
+
+
+# says when the work has begun, so that the interruption does not meet the imports; past the progress bar, which
+# redirects print
+ANNOUNCED = """
+import os
+import gradlaws.cli as cli
+inner = cli.count_of
+def announced(*arguments, **options):
+    os.write(1, b"begun\\n")
+    return inner(*arguments, **options)
+cli.count_of = announced
+cli.main()
+"""
+
+
+def interrupt(stderr):
+    """Start a long count, interrupt it; the exit status."""
+    command = [sys.executable, "-c", ANNOUNCED, "count", LARGE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == ""
+        return process.wait(timeout=60)
+
+
+def read_all(terminal):
+    """What was written to a terminal whose other end is closed; Linux ends it with an error."""
+    chunks = []
+    with suppress(OSError):
+        while chunk := os.read(terminal, 4096):
+            chunks.append(chunk)
+    os.close(terminal)
+    return b"".join(chunks).decode()
+
+
+def test_an_interruption_leaves_one_line(tmp_path):
+    with (tmp_path / "stderr").open("w") as stderr:
+        assert interrupt(stderr) == INTERRUPTED
+    assert (tmp_path / "stderr").read_text() == "gradlaws: interrupted\n"
+
+
+def test_an_interruption_leaves_the_terminal_clean():
+    terminal, stderr = pty.openpty()
+    status = interrupt(stderr)
+    os.close(stderr)
+    shown = read_all(terminal)
+    assert status == INTERRUPTED
+    assert shown.endswith("gradlaws: interrupted\r\n")
+    assert "Traceback" not in shown
+    # the progress bar hides the cursor; it must come back
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
