@@ -19,7 +19,8 @@ from gradlaws.laws.answer import Answer
 from gradlaws.laws.answer import count as count_of
 from gradlaws.laws.closure import Progress as Listener
 from gradlaws.laws.count import Count
-from gradlaws.models.network import Network
+from gradlaws.models.family import Family
+from gradlaws.models.load import is_factory, load_factory
 from gradlaws.models.spec import read_spec
 from gradlaws.report.json import answer_to_json, count_to_json
 from gradlaws.report.text import answer_latex, answer_text, count_text
@@ -35,11 +36,19 @@ app = typer.Typer(
 )
 
 Spec = Annotated[
-    str, typer.Argument(metavar="NETWORK", help="linear|relu|leaky|square a-b-...-z [bias], input width first.")
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="linear|relu|leaky|square a-b-...-z [bias], input width first; or FILE.py:FACTORY, a function that "
+        "returns (module, example_inputs): this runs the file.",
+    ),
 ]
 OutputBias = Annotated[bool, typer.Option("--output-bias", help="Put a bias on the output layer too.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 Primes = Annotated[str, typer.Option(help="Moduli, separated by commas.")]
+Loss = Annotated[str, typer.Option(help="For a module: any, mse, bce or cross_entropy.")]
+Eps = Annotated[str, typer.Option(help="For a module: generic keeps the epsilons of normalisations, zero drops them.")]
+Part = Annotated[str | None, typer.Option("--parameters", help="For a module: only what is under this prefix moves.")]
 Device = Annotated[str, typer.Option(help="Torch device of the arithmetic: cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only: no evidence, no progress bar.")]
@@ -48,17 +57,20 @@ _PRIMES = ",".join(map(str, DEFAULT_PRIMES[:2]))
 
 @app.command()
 def count(
-    network: Spec,
+    model: Spec,
     output_bias: OutputBias = False,
+    loss: Loss = "any",
+    eps: Eps = "generic",
+    parameters: Part = None,
     seed: Seed = 0,
     primes: Primes = _PRIMES,
     device: Device = "cpu",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """How many independent conservation laws gradient flow on NETWORK has."""
+    """How many independent conservation laws gradient flow on MODEL has."""
     with _courteous():
-        family = _read(network, output_bias)
+        family = _read(model, output_bias, loss, eps, parameters)
         with _progress(quiet or as_json) as listener:
             result = count_of(family, seed=seed, primes=_read_primes(primes), device=device, on_progress=listener)
         if as_json:
@@ -70,11 +82,14 @@ def count(
 
 @app.command()
 def laws(
-    network: Spec,
+    model: Spec,
     degree: Annotated[
         int | None, typer.Option(help="Search all polynomials up to this degree, written out term by term.")
     ] = None,
     output_bias: OutputBias = False,
+    loss: Loss = "any",
+    eps: Eps = "generic",
+    parameters: Part = None,
     seed: Seed = 0,
     primes: Primes = _PRIMES,
     device: Device = "cpu",
@@ -82,9 +97,9 @@ def laws(
     latex: Annotated[bool, typer.Option("--latex", help="Print the laws as LaTeX.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """The conservation laws of gradient flow on NETWORK, and whether there are any others."""
+    """The conservation laws of gradient flow on MODEL, and whether there are any others."""
     with _courteous():
-        family = _read(network, output_bias)
+        family = _read(model, output_bias, loss, eps, parameters)
         with _progress(quiet or as_json) as listener:
             answer = laws_of(
                 family,
@@ -111,7 +126,13 @@ def _shown(answer: Answer, as_json: bool, latex: bool, quiet: bool) -> str:
     return "\n".join(law.text for law in answer.laws) if quiet else answer_text(answer)
 
 
-def _read(text: str, output_bias: bool) -> Network:
+def _read(text: str, output_bias: bool, loss: str, eps: str, parameters: str | None) -> Family:
+    """A network from its spec, or the family of the module that a factory makes."""
+    if is_factory(text):
+        from gradlaws.models.module import from_module  # noqa: PLC0415 - recording modules loads much of torch
+
+        module, example_inputs = load_factory(text)
+        return from_module(module, example_inputs, loss=loss, eps=eps, parameters=parameters)
     return read_spec(text + " output-bias" if output_bias else text)
 
 

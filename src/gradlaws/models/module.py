@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, fx, nn
@@ -21,6 +21,8 @@ from gradlaws.models.family import Family, Shapes
 from gradlaws.models.record import Program, record
 
 Loss = Literal["any", "mse", "bce", "cross_entropy"]
+LOSSES: tuple[str, ...] = get_args(Loss)
+EPSILONS: tuple[str, ...] = get_args(Epsilon)
 
 ROOT_LIMIT = 12
 """Radicands that may have to be squares at once: an instance is kept with probability 2**-ROOT_LIMIT at worst."""
@@ -147,7 +149,7 @@ class ModuleFamily(Family):
         return drawn
 
     def _good_parameters(self, field: PrimeField, generator: torch.Generator) -> Tensor:
-        """One row of parameters with square radicands for many instances, and for some with each token.
+        """One row of parameters with square radicands for many instances, and for some with each token at each place.
 
         Tokens are few, so their radicands cannot be made square by drawing other inputs: blocks of parameters are
         redrawn instead while that helps. Any point is as good as any other for what is proved there.
@@ -169,14 +171,12 @@ class ModuleFamily(Family):
         return theta
 
     def _token_groups(self, instance: dict[str, Tensor]) -> Tensor:
-        """Which examples hold which token: truth values ``[groups, count]``, one group of all where there are none."""
-        groups = [
-            (instance[f"input {name}"] == token).flatten(1).any(1)
-            for name, rows in self.vocabularies.items()
-            for token in range(min(rows, _TRIAL))
-        ]
-        count = len(next(iter(instance.values())))
-        return torch.stack([torch.ones(count, dtype=torch.bool), *(group.cpu() for group in groups)])
+        """Which examples hold which token at which position, after all of them: truth values ``[groups, count]``."""
+        groups = [torch.ones(1, len(next(iter(instance.values()))), dtype=torch.bool)]
+        for name, rows in self.vocabularies.items():
+            tokens = instance[f"input {name}"].flatten(1).cpu()
+            groups += [(tokens == token).T for token in range(min(rows, _TRIAL))]
+        return torch.cat(groups)
 
     def _accepted(self, theta: Tensor, instance: dict[str, Tensor], field: PrimeField) -> Tensor:
         squares = self._squares(theta, instance, field)
@@ -252,8 +252,8 @@ def from_module(
     module: nn.Module,
     example_inputs: Any,
     *,
-    loss: Loss = "any",
-    eps: Epsilon = "generic",
+    loss: str = "any",
+    eps: str = "generic",
     parameters: str | None = None,
 ) -> ModuleFamily:
     """The family of a torch module; the module itself is left as it is.
@@ -270,6 +270,10 @@ def from_module(
         InputError: the module fails on the inputs or has no parameters to train.
         UnsupportedError: an operation has no exact rule.
     """
+    if loss not in LOSSES:
+        raise InputError(f"unknown loss {loss!r}: expected one of {', '.join(LOSSES)}")
+    if eps not in EPSILONS:
+        raise InputError(f"unknown eps {eps!r}: expected one of {', '.join(EPSILONS)}")
     args, kwargs = _arguments(example_inputs)
     program = record(module, args, kwargs)
     moving = {
@@ -281,7 +285,7 @@ def from_module(
     if not moving:
         raise InputError(_no_parameters(module, parameters))
     fixed = {name: tuple(p.shape) for name, p in module.named_parameters() if name not in moving and name in used}
-    family = ModuleFamily(type(module).__name__, program, moving, fixed, loss, eps)
+    family = ModuleFamily(type(module).__name__, program, moving, fixed, cast(Loss, loss), cast(Epsilon, eps))
     if not family.outputs:
         raise UnsupportedError(f"{family.title} returns no floating point tensor: nothing can be trained")
     return family

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradlaws.laws.answer import Answer
 from gradlaws.laws.count import Count, Status
+from gradlaws.laws.gather import GatherLaw
 from gradlaws.laws.law import Law
 
 _MEANING = {
@@ -44,7 +45,9 @@ def where(law: Law) -> str:
     """How many scalar laws a formula stands for."""
     if law.kind == "matrix":
         return f"    symmetric matrix, {law.count} laws"
-    return f"    k = 0..{law.count - 1}" if law.kind == "diagonal" else ""
+    counted = f"    k = 0..{law.count - 1}" if law.count > 1 else ""
+    frozen = isinstance(law, GatherLaw) and law.kind == "linear" and len(law.coefficients) == 1
+    return counted + ("    never moves" if frozen else "")
 
 
 def _where_latex(law: Law) -> str:
