@@ -2,8 +2,8 @@
 
     python examples/transformer_block.py
 
-Whether the known laws of such a block are all was left open in the literature (Marcotte, Gribonval, Peyre 2025 treat blocks
-without normalisation). At small width the closure answers: they are.
+Whether the known laws of such a block are all was left open in the literature (Marcotte, Gribonval, Peyre 2025 treat
+blocks without normalisation). At small width the closure answers: they are.
 
     gradlaws laws examples/transformer_block.py:make_block
 """

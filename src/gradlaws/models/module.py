@@ -353,7 +353,8 @@ _ASSUMPTIONS = (
         "hardtanh relu6 clamp clamp_min clamp_max hardsigmoid elu celu selu hardswish",
         "free gates mix the pieces of piecewise smooth units",
     ),
-    ("max_pool2d amax max", "free gates: a maximum is a combination of its arguments with random weights"),
+    ("max_pool2d amax", "free gates: a maximum is a combination of its arguments with random weights"),
+    ("topk sort argmax", "routing is a discrete choice that is drawn at random"),
     (
         "gelu erf silu sigmoid tanh softplus exp log mish sin softmax scaled_dot_product_attention log_softmax",
         "smooth functions are known by their differential equations; their values at generic points are generic",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gradlaws.errors import UnsupportedError
-from gradlaws.exact.execute import RULES, Masked
+from gradlaws.exact.execute import RULES, Data, Masked
 from gradlaws.exact.formal import ERF, EXP, LOG, NORMAL, RECIPROCAL, SIGMOID, SINE, SOFTPLUS, TANH
 from gradlaws.exact.jet import Jet, constant
-from gradlaws.exact.rules.structure import apply
+from gradlaws.exact.rules.structure import apply, gather
 
 GATED = frozenset(
     f"aten.{name}"
@@ -29,8 +30,8 @@ GATED = frozenset(
 ) | {"aten.prelu", "aten.elu", "aten.celu", "aten.selu", "aten.hardswish", "aten.hardsigmoid", "aten.dropout"}
 """Operations that need one random residue for each entry."""
 
-POOLED = frozenset({"aten.max_pool1d", "aten.max_pool2d", "aten.amax", "aten.max"})
-"""Operations that need random weights for each entry of their input."""
+POOLED = frozenset({"aten.max_pool2d", "aten.amax", "aten.topk", "aten.argmax", "aten.sort"})
+"""Operations that need a random residue for each entry of their input: weights, or an order."""
 
 
 def _gate(site: Any, x: Jet, *_args: Any, **_kwargs: Any) -> Jet:
@@ -134,6 +135,28 @@ def _amax(site: Any, x: Jet, dim: Any = (), keepdim: bool = False) -> Jet:
     return chosen
 
 
+def _order(site: Any, dim: int) -> Tensor:
+    """A random order of the entries along an axis, for each example."""
+    drawn = site.choices.coefficients[0]
+    return drawn.argsort(dim % (drawn.dim() - 1) + 1)
+
+
+def _topk(site: Any, x: Jet, k: int, dim: int = -1, *_args: Any, **_kwargs: Any) -> tuple[Jet, Data]:
+    """Routing is a discrete choice: it belongs to the instance and is drawn at random."""
+    order = _order(site, dim)
+    chosen = Data(order.narrow(dim % (order.dim() - 1) + 1, 0, k))
+    return gather(x, dim, chosen), chosen
+
+
+def _sort(site: Any, x: Jet, dim: int = -1, *_args: Any, **_kwargs: Any) -> tuple[Jet, Data]:
+    return _topk(site, x, x.shape[dim], dim)
+
+
+def _argmax(site: Any, x: Jet, dim: int, keepdim: bool = False) -> Data:
+    first = _order(site, dim).select(dim % len(x.shape) + 1, 0)
+    return Data(first.unsqueeze(dim % len(x.shape) + 1) if keepdim else first)
+
+
 def _sin(site: Any, x: Any) -> Jet:
     return SINE(x)[0] if isinstance(x, Jet) else _table(site, x, 0)
 
@@ -179,5 +202,8 @@ RULES |= {
     "aten.logsumexp": _logsumexp,
     "aten.max_pool2d": _max_pool,
     "aten.amax": _amax,
+    "aten.topk": _topk,
+    "aten.sort": _sort,
+    "aten.argmax": _argmax,
     "aten.dropout": _dropout,
 }

@@ -192,6 +192,10 @@ def _attention(
 
 
 def _masked(site: Any, scores: Jet, mask: Any) -> Any:
+    if isinstance(mask, Masked):
+        return Masked(scores + mask.jet, mask.dead)
+    if isinstance(mask, Jet):
+        return scores + mask
     if not isinstance(mask, Tensor):
         raise UnsupportedError("an attention mask that depends on the input has no exact rule: pass a constant one")
     if mask.dtype == torch.bool:

@@ -150,7 +150,8 @@ def _index(_site: Any, x: Jet, indices: list[Any]) -> Jet:
     return _indexed(x, lambda t, *i: aten.index(t, list(i)), *indices)
 
 
-def _gather(_site: Any, x: Jet, dim: int, index: Any) -> Jet:
+def gather(x: Jet, dim: int, index: Any) -> Jet:
+    """torch.gather, with an index that may differ from example to example."""
     return _indexed(x, lambda t, i: torch.gather(t, dim, i), index)
 
 
@@ -202,7 +203,7 @@ RULES |= {
     "aten.stack": _stack,
     "aten.embedding": _embedding,
     "aten.index": _index,
-    "aten.gather": _gather,
+    "aten.gather": lambda _site, x, dim, index, **_k: gather(x, dim, index),
     "aten.where": _where,
     "aten.masked_fill": _masked_fill,
     "aten.expand_as": _expand_as,
