@@ -25,18 +25,23 @@ class Contraction:
         tensor: name of the parameter.
         axis: the axis that stays, counted from 0.
         order: number of axes of the tensor.
+        start: first index of the axis that takes part.
+        stop: the one after the last, None for the end.
     """
 
     tensor: str
     axis: int
     order: int
+    start: int = 0
+    stop: int | None = None
 
     def rows(self, point: Point) -> Tensor:
         """The tensor as a matrix ``[*batch, size of the axis, everything else]``."""
         x = point[self.tensor]
         if self.order < 2:
-            return x.reshape(*x.shape[: x.dim() - self.order], -1, 1)
-        return x.movedim(x.dim() - self.order + self.axis, -self.order).flatten(1 - self.order)
+            return x.reshape(*x.shape[: x.dim() - self.order], -1, 1)[..., self.start : self.stop, :]
+        rows = x.movedim(x.dim() - self.order + self.axis, -self.order).flatten(1 - self.order)
+        return rows[..., self.start : self.stop, :]
 
     def text(self, selection: Selection) -> str:
         """One term of a formula."""
@@ -44,10 +49,10 @@ class Contraction:
         if selection == "trace":
             return f"|{name}|^2"
         if selection == "diagonal":
-            return f"{name}[k]^2" if self.order == 1 else f"|{name}[{self._slots('k')}]|^2"
-        if self.order == 1:
+            return f"{name}[{self._slots('k')}]^2" if self.order == 1 else f"|{name}[{self._slots('k')}]|^2"
+        if self.order == 1 and self.whole:
             return f"{name} {name}^T"
-        if self.order == 2:
+        if self.order == 2 and self.whole:
             return f"{name} {name}^T" if self.axis == 0 else f"{name}^T {name}"
         return f"{name}[{self._slots('i')}].{name}[{self._slots('j')}]"
 
@@ -57,15 +62,21 @@ class Contraction:
         if selection == "trace":
             return rf"\|{name}\|^2"
         if selection == "diagonal":
-            return f"{name}[k]^2" if self.order == 1 else rf"\|{name}[{self._slots('k')}]\|^2"
-        if self.order == 1 or (self.order == 2 and self.axis == 0):
+            return f"{name}[{self._slots('k')}]^2" if self.order == 1 else rf"\|{name}[{self._slots('k')}]\|^2"
+        if self.whole and (self.order == 1 or (self.order == 2 and self.axis == 0)):
             return rf"{name} {name}^\top"
-        if self.order == 2:
+        if self.order == 2 and self.whole:
             return rf"{name}^\top {name}"
         return rf"\langle {name}[{self._slots('i')}], {name}[{self._slots('j')}]\rangle"
 
+    @property
+    def whole(self) -> bool:
+        """Whether every index of the axis takes part."""
+        return self.start == 0 and self.stop is None
+
     def _slots(self, index: str) -> str:
-        return ",".join(index if axis == self.axis else ":" for axis in range(self.order))
+        moved = f"{self.start}+{index}" if self.start else index
+        return ",".join(moved if axis == self.axis else ":" for axis in range(self.order))
 
 
 def _latex_name(name: str) -> str:
@@ -85,11 +96,13 @@ class GramLaw(Law):
         parts: contractions with coprime integer coefficients; all axes have the same length, but for traces.
         width: that length; 1 for a trace.
         selection: which entries are laws.
+        heads: of a matrix, only the entries in so many equal blocks along its diagonal.
     """
 
     parts: tuple[tuple[Contraction, int], ...]
     width: int
     selection: Selection
+    heads: int = 1
 
     @property
     def kind(self) -> str:
@@ -104,12 +117,15 @@ class GramLaw(Law):
     @property
     def count(self) -> int:
         """Entries on and above the diagonal, or on it, or one."""
-        return {"matrix": self.width * (self.width + 1) // 2, "diagonal": self.width, "trace": 1}[self.selection]
+        block = self.width // self.heads
+        matrices = self.heads * block * (block + 1) // 2
+        return {"matrix": matrices, "diagonal": self.width, "trace": 1}[self.selection]
 
     @property
     def text(self) -> str:
         """For example ``|W1[k,:]|^2 - |W2[:,k]|^2``."""
-        return signed_sum([(c, part.text(self.selection)) for part, c in self.parts])
+        formula = signed_sum([(c, part.text(self.selection)) for part, c in self.parts])
+        return f"{formula}  (each of {self.heads} heads)" if self.heads > 1 else formula
 
     @property
     def latex(self) -> str:
@@ -119,7 +135,11 @@ class GramLaw(Law):
     @property
     def terms(self) -> tuple[dict[str, Any], ...]:
         """Tensor, axis and coefficient of each contraction."""
-        return tuple({"tensor": p.tensor, "axis": p.axis, "coefficient": str(c)} for p, c in self.parts)
+        return tuple(
+            {"tensor": p.tensor, "axis": p.axis, "coefficient": str(c)}
+            | ({} if p.whole else {"start": p.start, "stop": p.stop})
+            for p, c in self.parts
+        )
 
     def renamed(self, names: dict[str, str], width: int) -> GramLaw:
         """The same formula for other tensors and another width."""
@@ -144,27 +164,23 @@ class GramLaw(Law):
         for part, c in self.parts:
             x = variables(shapes, only=part.tensor)
             rows = x.transpose(part.axis, *(a for a in range(part.order) if a != part.axis))
-            rows = rows.reshape(x.shape[part.axis], -1)
+            rows = rows.reshape(x.shape[part.axis], -1)[part.start : part.stop]
             gram = rows @ rows.T if self.selection != "trace" else (rows * rows).sum()
             total = total + gram * c
         if self.selection == "trace":
             return [total]
-        entries = (
-            zip(*self._indices(), strict=True) if self.selection == "matrix" else ((k, k) for k in range(self.width))
-        )
-        return [total[int(i), int(j)] for i, j in entries]
-
-    def _indices(self) -> tuple[Tensor, Tensor]:
-        i, j = torch.triu_indices(self.width, self.width)
-        return i, j
+        block = self.width // self.heads if self.selection == "matrix" else 1
+        pairs = [(i, j) for i in range(self.width) for j in range(i, self.width) if i // block == j // block]
+        return [total[pair] for pair in pairs]
 
     def _total(self, pairs: list[tuple[int, Tensor, Tensor]], ring: Ring) -> Tensor:
         """Sum of coefficient * (a b^T), entries selected."""
         total: Tensor | float = 0.0
         for c, a, b in pairs:
             if self.selection == "matrix":
-                i, j = self._indices()
-                entries = ring.matmul(a, b.mT)[..., i, j]
+                i, j = torch.triu_indices(self.width // self.heads, self.width // self.heads)
+                blocks = [x.unflatten(-2, (self.heads, -1)) for x in (a, b)]
+                entries = ring.matmul(blocks[0], blocks[1].mT)[..., i, j].flatten(-2)
             else:
                 axes = (-1,) if self.selection == "diagonal" else (-2, -1)
                 entries = ring.reduce(ring.reduce(a * b).sum(axes))

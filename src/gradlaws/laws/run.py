@@ -15,7 +15,7 @@ from gradlaws.laws.closed_form import closed_rank
 from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memory_total, refuse_if_too_large
 from gradlaws.laws.independence import independent
 from gradlaws.laws.law import Law
-from gradlaws.laws.proof import proved, tested
+from gradlaws.laws.proof import proved, tested_together
 from gradlaws.laws.search import polynomial_laws, unknowns
 from gradlaws.laws.sparse import find_sparse_laws
 from gradlaws.laws.structured import find_gram_laws
@@ -126,7 +126,7 @@ class Run:
         """Drop what is false, then what is dependent."""
         proofs = [proved(self.family, law) for law in candidates]
         open_laws = [law for law, done in zip(candidates, proofs, strict=True) if not done]
-        trials = [tested(self.relaxed, law, self.fields, self._stream(3)) for law in open_laws]
+        trials = tested_together(self.relaxed, open_laws, self.fields, self._stream(3)) if open_laws else []
         false = {id(law) for law, trial in zip(open_laws, trials, strict=True) if not trial.held}
         kept = [law for law in candidates if id(law) not in false]
         notes = ["every law is proved by expanding its polynomial identity"] if kept and not open_laws else []
