@@ -40,6 +40,12 @@ def test_a_composite_modulus_is_refused(modulus):
         PrimeField(modulus)
 
 
+@pytest.mark.parametrize("device", ["meta", "nowhere"])
+def test_a_device_that_holds_no_numbers_is_refused(device):
+    with pytest.raises(InputError, match=f"device '{device}' cannot hold float64 numbers here: expected cpu, or cuda"):
+        PrimeField(DEFAULT_PRIMES[0], device)
+
+
 @pytest.mark.parametrize("prime", [-7, 0, 2, 1021, 2**31 - 1])
 def test_a_prime_out_of_range_is_refused(prime):
     with pytest.raises(

@@ -56,7 +56,7 @@ class PrimeField:
         guard: check after every operation that entries are integers below 2**53 (slow; for tests).
 
     Raises:
-        InputError: the modulus is composite, too small or too large.
+        InputError: the modulus is composite, too small or too large, or the device holds no float64 tensors.
     """
 
     prime: int
@@ -71,6 +71,12 @@ class PrimeField:
             )
         if not is_prime(self.prime):
             raise InputError(f"modulus {self.prime} is composite: expected a prime, for example {DEFAULT_PRIMES[0]}")
+        try:
+            torch.ones(1, dtype=torch.float64, device=self.device).item()
+        except (RuntimeError, AssertionError, TypeError) as error:
+            raise InputError(
+                f"device {self.device!r} cannot hold float64 numbers here: expected cpu, or cuda where torch finds one"
+            ) from error
 
     @property
     def longest_sum(self) -> int:

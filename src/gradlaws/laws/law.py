@@ -68,7 +68,8 @@ def gradients(law: Law, theta: Point, ring: Ring = Reals()) -> Tensor:
     """Gradients ``[count, D]`` at one point, for parameter spaces small enough to hold D directions."""
     shapes = {name: value.shape for name, value in theta.items()}
     dimension = sum(shape.numel() for shape in shapes.values())
-    directions = unflatten(torch.eye(dimension, dtype=torch.float64), {n: tuple(s) for n, s in shapes.items()})
+    every = torch.eye(dimension, dtype=torch.float64, device=next(iter(theta.values())).device)
+    directions = unflatten(every, {n: tuple(s) for n, s in shapes.items()})
     return law.derivative(theta, directions, ring).mT
 
 

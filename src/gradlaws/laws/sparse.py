@@ -131,7 +131,7 @@ def _groups(vectors: list[Vector], shapes: Shapes) -> list[list[Vector]]:
 
 def _clusters(group: list[Vector], theta: Tensor, velocity: Tensor, field: PrimeField) -> list[list[Vector]]:
     """Split into sets whose whole Gram matrix is conserved."""
-    coefficients = torch.tensor(group[0][group[0] != 0], dtype=torch.float64)
+    coefficients = torch.tensor(group[0][group[0] != 0], dtype=torch.float64, device=theta.device)
     rows = torch.tensor(np.array([np.flatnonzero(v) for v in group]))
     t, x = theta[:, rows], velocity[:, rows]
     weighted = field.reduce(t * field.reduce(coefficients))
