@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from gradlaws.laws.gram import Contraction, GramLaw
+from gradlaws.laws.contraction import Contraction
+from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import gradients, unflatten
 from tests.samplers import FIELD, residues
 
@@ -80,7 +81,7 @@ def test_gradients_agree_with_autograd(law):
 
 def test_formulas_are_what_a_person_writes():
     matrix, diagonal, trace = LAWS
-    assert matrix.text == "W1 W1^T + 3 b1 b1^T - 2 W2^T W2 + T[:,i,:].T[:,j,:]"
+    assert matrix.text == "W1 W1^T + 3 b1 b1^T - 2 W2^T W2 + <T[:,i,:], T[:,j,:]>"
     assert diagonal.text == "|W1[k,:]|^2 + 3 b1[k]^2 - 2 |W2[:,k]|^2 + |T[:,k,:]|^2"
     assert trace.text == "|W1|^2 + 3 |b1|^2 - 2 |W2|^2 + |T|^2"
     assert matrix.latex.startswith(r"W_{1} W_{1}^\top + 3\,b_{1} b_{1}^\top - 2\,W_{2}^\top W_{2}")

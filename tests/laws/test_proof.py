@@ -6,7 +6,7 @@ import pytest
 
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.laws import proof
-from gradlaws.laws.gram import Contraction
+from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.proof import expanded_potential, holds_by_expansion, layer_law, proved
 from gradlaws.laws.search import polynomial_laws
 from gradlaws.models.network import Network

@@ -32,11 +32,13 @@ class Answer:
         model: what was asked about.
         laws: bundles of laws with independent gradients.
         count: bounds, status and evidence.
+        scope: for which data and losses the laws hold.
     """
 
     model: str
     laws: tuple[Law, ...]
     count: Count
+    scope: str = "for every data set and loss"
 
     @property
     def status(self) -> Status:
@@ -144,7 +146,8 @@ def laws(
         seconds=time.perf_counter() - started,
         notes=(*found.notes, *why_open(family, found.rank, closure), *_at_smaller_size(family, closure, seed)),
     )
-    return Answer(family.name, found.laws, Count(found.rank, upper, status, evidence, family.dimension))
+    counted = Count(found.rank, upper, status, evidence, family.dimension)
+    return Answer(family.name, found.laws, counted, family.scope)
 
 
 def _at_smaller_size(family: Family, closure: Closure | None, seed: int) -> tuple[str, ...]:

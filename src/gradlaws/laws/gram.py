@@ -4,88 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gradlaws.exact.polynomial import Polynomial, variables
 from gradlaws.exact.ring import Reals, Ring
+from gradlaws.laws.contraction import Contraction, Selection
 from gradlaws.laws.law import Law, Point, signed_sum
 from gradlaws.models.family import Shapes
-
-Selection = Literal["matrix", "diagonal", "trace"]
-
-
-@dataclass(frozen=True, slots=True)
-class Contraction:
-    """The Gram matrix of a tensor along one axis: ``M[i, j] = sum over the other axes of T[.. i ..] T[.. j ..]``.
-
-    Args:
-        tensor: name of the parameter.
-        axis: the axis that stays, counted from 0.
-        order: number of axes of the tensor.
-        start: first index of the axis that takes part.
-        stop: the one after the last, None for the end.
-    """
-
-    tensor: str
-    axis: int
-    order: int
-    start: int = 0
-    stop: int | None = None
-
-    def rows(self, point: Point) -> Tensor:
-        """The tensor as a matrix ``[*batch, size of the axis, everything else]``."""
-        x = point[self.tensor]
-        if self.order < 2:
-            return x.reshape(*x.shape[: x.dim() - self.order], -1, 1)[..., self.start : self.stop, :]
-        rows = x.movedim(x.dim() - self.order + self.axis, -self.order).flatten(1 - self.order)
-        return rows[..., self.start : self.stop, :]
-
-    def text(self, selection: Selection) -> str:
-        """One term of a formula."""
-        name = self.tensor
-        if selection == "trace":
-            return f"|{name}|^2"
-        if selection == "diagonal":
-            return f"{name}[{self._slots('k')}]^2" if self.order == 1 else f"|{name}[{self._slots('k')}]|^2"
-        if self.order == 1 and self.whole:
-            return f"{name} {name}^T"
-        if self.order == 2 and self.whole:
-            return f"{name} {name}^T" if self.axis == 0 else f"{name}^T {name}"
-        return f"{name}[{self._slots('i')}].{name}[{self._slots('j')}]"
-
-    def latex(self, selection: Selection) -> str:
-        """One term of a formula."""
-        name = _latex_name(self.tensor)
-        if selection == "trace":
-            return rf"\|{name}\|^2"
-        if selection == "diagonal":
-            return f"{name}[{self._slots('k')}]^2" if self.order == 1 else rf"\|{name}[{self._slots('k')}]\|^2"
-        if self.whole and (self.order == 1 or (self.order == 2 and self.axis == 0)):
-            return rf"{name} {name}^\top"
-        if self.order == 2 and self.whole:
-            return rf"{name}^\top {name}"
-        return rf"\langle {name}[{self._slots('i')}], {name}[{self._slots('j')}]\rangle"
-
-    @property
-    def whole(self) -> bool:
-        """Whether every index of the axis takes part."""
-        return self.start == 0 and self.stop is None
-
-    def _slots(self, index: str) -> str:
-        moved = f"{self.start}+{index}" if self.start else index
-        return ",".join(moved if axis == self.axis else ":" for axis in range(self.order))
-
-
-def _latex_name(name: str) -> str:
-    """W12 becomes W_{12}; anything else is set upright."""
-    letters = name.rstrip("0123456789")
-    digits = name[len(letters) :]
-    if len(letters) == 1:
-        return f"{letters}_{{{digits}}}" if digits else letters
-    return rf"\mathrm{{{name}}}".replace("_", r"\_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +53,7 @@ class GramLaw(Law):
     def text(self) -> str:
         """For example ``|W1[k,:]|^2 - |W2[:,k]|^2``."""
         formula = signed_sum([(c, part.text(self.selection)) for part, c in self.parts])
-        return f"{formula}  (each of {self.heads} heads)" if self.heads > 1 else formula
+        return f"blocks of {formula}" if self.heads > 1 else formula
 
     @property
     def latex(self) -> str:
@@ -135,11 +63,7 @@ class GramLaw(Law):
     @property
     def terms(self) -> tuple[dict[str, Any], ...]:
         """Tensor, axis and coefficient of each contraction."""
-        return tuple(
-            {"tensor": p.tensor, "axis": p.axis, "coefficient": str(c)}
-            | ({} if p.whole else {"start": p.start, "stop": p.stop})
-            for p, c in self.parts
-        )
+        return tuple(part.term | {"coefficient": str(c)} for part, c in self.parts)
 
     def renamed(self, names: dict[str, str], width: int) -> GramLaw:
         """The same formula for other tensors and another width."""
@@ -163,8 +87,7 @@ class GramLaw(Law):
         total: Any = 0
         for part, c in self.parts:
             x = variables(shapes, only=part.tensor)
-            rows = x.transpose(part.axis, *(a for a in range(part.order) if a != part.axis))
-            rows = rows.reshape(x.shape[part.axis], -1)[part.start : part.stop]
+            rows = part.array(x)
             gram = rows @ rows.T if self.selection != "trace" else (rows * rows).sum()
             total = total + gram * c
         if self.selection == "trace":

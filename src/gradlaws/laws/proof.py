@@ -18,7 +18,8 @@ import torch
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.polynomial import Polynomial, variables
 from gradlaws.flows.flow import Flow
-from gradlaws.laws.gram import Contraction, GramLaw
+from gradlaws.laws.contraction import Contraction
+from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import Law
 from gradlaws.laws.structured import probe
 from gradlaws.models.family import Family, size

@@ -11,10 +11,12 @@ from gradlaws.errors import InputError
 from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
 from gradlaws.flows.flow import Flow
 from gradlaws.flows.gradient import GradientFlow
+from gradlaws.laws.blocks import find_block_laws
 from gradlaws.laws.closed_form import closed_rank
-from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memory_total, refuse_if_too_large
+from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memory_total
 from gradlaws.laws.independence import independent
 from gradlaws.laws.law import Law
+from gradlaws.laws.peeling import peeled
 from gradlaws.laws.proof import proved, tested_together
 from gradlaws.laws.search import polynomial_laws, unknowns
 from gradlaws.laws.sparse import find_sparse_laws
@@ -24,6 +26,9 @@ from gradlaws.models.network import Network
 
 _AUTOMATIC_DEGREES = (4, 3, 2)
 _AUTOMATIC_UNKNOWNS = 2_000
+ENTRIES_LIMIT = 3_000
+"""Parameters up to which every single entry is looked at."""
+
 _STREAMS = 64
 _RANK_WORK = 2 * 10**9
 
@@ -68,7 +73,7 @@ class Run:
         if not 0 <= seed < 2**57:
             raise InputError(f"seed {seed} is out of range: expected a whole number from 0 to 2**57 - 1")
         fields = tuple(PrimeField(prime, device) for prime in dict.fromkeys(primes))
-        need = 8 * 64 * family.dimension
+        need = 8 * (64 if isinstance(family, Network) else 10) * family.dimension
         if need > memory_total():
             raise InputError(
                 f"{family.name} has {family.dimension} parameters and needs about {need / 2**30:.0f} GiB for a few "
@@ -79,15 +84,16 @@ class Run:
     def structured(self) -> Found:
         """Quadratic and linear laws that a person would write.
 
-        Networks offer whole axes of their tensors, at any size; of other families every entry is looked at.
-
-        Raises:
-            TooLargeError: too many parameters to look at every entry.
+        Axes of tensors, their parts and folds are looked at, at any size; of other families than networks also every
+        single entry, while there are few enough.
         """
+        field = self.fields[0]
         if isinstance(self.family, Network):
-            return self._confirm(find_gram_laws(self.flow, self.fields[0], self._stream(0)))
-        refuse_if_too_large(self.flow.dimension)
-        return self._confirm(find_sparse_laws(self.relaxed, self.fields[0], self._stream(0)))
+            return self._confirm(find_gram_laws(self.flow, field, self._stream(0)))
+        laws = find_block_laws(self.relaxed, field, self._stream(5), self.family.tables, self.on_progress)
+        if self.flow.dimension <= ENTRIES_LIMIT:
+            laws += find_sparse_laws(self.relaxed, field, self._stream(0))
+        return self._confirm(laws)
 
     def polynomial(self, degree: int) -> Found:
         """All polynomial laws up to a degree."""
@@ -136,16 +142,27 @@ class Run:
 
     def _rank(self, kept: list[Law], notes: list[str]) -> tuple[int, tuple[Law, ...]]:
         total = sum(law.count for law in kept)
-        if isinstance(self.family, Network) and total * max(total, self.flow.dimension) > _RANK_WORK:
-            notes.append(
-                f"the rank of {total} laws is the closed form of gradlaws.laws.closed_form, not an elimination"
-            )
-            return closed_rank(self.family), tuple(kept)
+        if total * max(total, self.flow.dimension) > _RANK_WORK:
+            if isinstance(self.family, Network):
+                notes.append(
+                    f"the rank of {total} laws is the closed form of gradlaws.laws.closed_form, not an elimination"
+                )
+                return closed_rank(self.family), tuple(kept)
+            return self._peeled(kept, total, notes)
         found = independent(kept, self.relaxed, self.fields[0], self._stream(4))
         entries = sum(law.count for law in found.laws)
         if found.rank < entries:
             notes.append(f"of {entries} entries {found.rank} are independent")
         return found.rank, found.laws
+
+    def _peeled(self, kept: list[Law], total: int, notes: list[str]) -> tuple[int, tuple[Law, ...]]:
+        laws = peeled(kept, self.flow.state)
+        rank = sum(law.count for law in laws)
+        notes.append(f"{rank} of {total} laws are independent, for each bundle owns a piece of a tensor")
+        if rank < total:
+            others = ", ".join(law.text for law in kept if law not in laws)
+            notes.append(f"also conserved, but not counted as independent: {others}")
+        return rank, laws
 
     def _stream(self, stage: int) -> torch.Generator:
         """Independent random numbers for each stage."""

@@ -17,7 +17,8 @@ from gradlaws.exact import linalg
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.rational import primitive, reconstruct_vectors
 from gradlaws.flows.flow import Flow
-from gradlaws.laws.gram import Contraction, GramLaw, Selection
+from gradlaws.laws.contraction import Contraction, Selection
+from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import Point, unflatten
 
 _SPARE = 4

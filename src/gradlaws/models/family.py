@@ -71,6 +71,16 @@ class Family(ABC):
         """Numbers that one evaluation of psi holds in memory, about."""
         return self.dimension
 
+    @property
+    def scope(self) -> str:
+        """For which data and losses the laws hold."""
+        return "for every data set and loss"
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Parameters of which one instance moves a few random rows only, such as those of an embedding."""
+        return frozenset()
+
     def draw_parameters(self, count: int, field: PrimeField, generator: torch.Generator) -> Tensor:
         """Independent random parameters, flattened: ``[count, D]``."""
         return field.random((count, self.dimension), generator)

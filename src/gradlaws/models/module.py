@@ -232,13 +232,24 @@ class ModuleFamily(Family):
     def vocabularies(self) -> dict[str, int]:
         """Rows of the table that each whole-number input looks up."""
         found: dict[str, int] = {}
-        for node in self.program.graph.nodes:
-            if operation(node) == "aten.embedding":
-                source = _source(node.args[1])
-                if source.name in self.program.inputs:
-                    rows = len(node.args[0].meta["val"])
-                    found[source.name] = min(rows, found.get(source.name, rows))
+        for table, name in self._lookups():
+            rows = len(table.meta["val"])
+            found[name] = min(rows, found.get(name, rows))
         return found
+
+    @cached_property
+    def tables(self) -> frozenset[str]:
+        """Parameters that a random whole number indexes."""
+        return frozenset(self.program.parameters.get(table.name, "") for table, _ in self._lookups())
+
+    def _lookups(self) -> list[tuple[fx.Node, str]]:
+        """Table and name of the input for each look-up by a whole-number input."""
+        pairs = [
+            (node.args[0], _source(node.args[1]).name)
+            for node in self.program.graph.nodes
+            if operation(node) == "aten.embedding"
+        ]
+        return [(table, name) for table, name in pairs if name in self.program.inputs]
 
     @cached_property
     def outputs(self) -> list[fx.Node]:

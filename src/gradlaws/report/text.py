@@ -5,7 +5,9 @@ from __future__ import annotations
 from gradlaws.laws.answer import Answer
 from gradlaws.laws.count import Count, Status
 from gradlaws.laws.gather import GatherLaw
+from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import Law
+from gradlaws.report.grouping import grouped
 
 _MEANING = {
     Status.PROVED: "the laws are proved, and at most as many exist: there are no others",
@@ -31,8 +33,10 @@ def count_text(model: str, count: Count) -> str:
 
 def answer_text(answer: Answer) -> str:
     """The laws, then the count."""
-    lines = [f"  {law.text}{where(law)}" for law in answer.laws] or ["  no laws"]
-    return "\n".join(["Conserved by gradient flow, for every data set and loss:", *lines, "", _count_of(answer)])
+    lines = []
+    for path, group in grouped([(law, f"{law.text}{where(law)}") for law in answer.laws]):
+        lines += [f"  {path}:"] * bool(path) + [f"{'    ' if path else '  '}{line}" for line in group]
+    return "\n".join([f"Conserved by gradient flow, {answer.scope}:", *(lines or ["  no laws"]), "", _count_of(answer)])
 
 
 def answer_latex(answer: Answer) -> str:
@@ -43,8 +47,11 @@ def answer_latex(answer: Answer) -> str:
 
 def where(law: Law) -> str:
     """How many scalar laws a formula stands for."""
+    if law.kind == "frozen":
+        return f"    {law.count} laws"
     if law.kind == "matrix":
-        return f"    symmetric matrix, {law.count} laws"
+        heads = law.heads if isinstance(law, GramLaw) else 1
+        return f"    {f'{heads} symmetric matrices' if heads > 1 else 'symmetric matrix'}, {law.count} laws"
     counted = f"    k = 0..{law.count - 1}" if law.count > 1 else ""
     frozen = isinstance(law, GatherLaw) and law.kind == "linear" and len(law.coefficients) == 1
     return counted + ("    never moves" if frozen else "")

@@ -1,0 +1,67 @@
+"""Laws by the module that they live in, equal ones of repeated modules together: ``transformer.h.0..11.attn``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from gradlaws.laws.law import Law
+
+Lines = tuple[str, ...]
+
+
+def grouped(laws: Iterable[tuple[Law, str]]) -> list[tuple[str, Lines]]:
+    """Module path and lines, with the names in the lines relative to it; the path is empty for laws of no module.
+
+    Args:
+        laws: each with the line that is printed for it.
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    for law, line in laws:
+        path = home(law)
+        groups[path].append(line.replace(f"{path}.", "") if path else line)
+    found = [(path, tuple(lines)) for path, lines in groups.items()]
+    for position in range(max((len(_numbers(path)) for path, _ in found), default=0)):
+        found = _merged(found, position)
+    return found
+
+
+def home(law: Law) -> str:
+    """The innermost module that owns all tensors of a law."""
+    owners = [term["tensor"].split(".")[:-1] for term in law.terms if "tensor" in term]
+    if not owners:
+        return ""
+    shared = []
+    for parts in zip(*owners, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return ".".join(shared)
+
+
+def _merged(groups: list[tuple[str, Lines]], position: int) -> list[tuple[str, Lines]]:
+    """Groups that differ in one number of their paths only, as one."""
+    members: dict[tuple[str, Lines], list[int]] = defaultdict(list)
+    for path, lines in groups:
+        parts, numbers = path.split("."), _numbers(path)
+        number = -1
+        if position < len(numbers):
+            number = int(parts[numbers[position]])
+            parts[numbers[position]] = "#"
+        members[".".join(parts), lines].append(number)
+    return [(path.replace("#", runs(numbers)), lines) for (path, lines), numbers in members.items()]
+
+
+def runs(numbers: Sequence[int]) -> str:
+    """Whole numbers as runs: ``0..3,5``."""
+    written = []
+    for _, run in groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0]):
+        values = [value for _, value in run]
+        written.append(str(values[0]) if len(values) == 1 else f"{values[0]}..{values[-1]}")
+    return ",".join(written)
+
+
+def _numbers(path: str) -> list[int]:
+    """Places of the numbered parts of a path."""
+    return [i for i, part in enumerate(path.split(".")) if part.isdigit()]
