@@ -10,14 +10,19 @@ import struct
 import zlib
 from dataclasses import dataclass
 from fractions import Fraction
+from math import isfinite
 
 import torch
 from torch import Tensor
 
+from gradlaws.errors import UnsupportedError
 from gradlaws.exact.field import PrimeField
 
 MINUS_INFINITY = -1e30
 """Anything below stands for minus infinity: masks are written with -inf or with the most negative float."""
+
+TINY = 1e-3
+"""A positive constant below this, added to something or a lower bound of it, is the epsilon of a normalisation."""
 
 _SMALL = 2**12
 _MULTIPLES = 2**14
@@ -53,6 +58,10 @@ class Residues:
         return table[..., 0], table[..., 1]
 
     def _number(self, value: float) -> int:
+        if not isfinite(value):
+            raise UnsupportedError(
+                f"the program computes with the number {value}: only a mask that a softmax gets may hold infinities"
+            )
         fraction = Fraction(value)
         if abs(fraction.numerator) <= _SMALL and fraction.denominator <= _SMALL:
             return self.field.residue(fraction)

@@ -16,7 +16,7 @@ from gradlaws.errors import InputError, UnsupportedError
 from gradlaws.exact.execute import Context, Data, Epsilon, execute, operation
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.jet import Jet, constant, split
-from gradlaws.exact.rules.activation import GATED, POOLED
+from gradlaws.exact.rules.activation import choice_shape
 from gradlaws.models.family import Family, Shapes
 from gradlaws.models.record import Program, record
 
@@ -73,10 +73,8 @@ class ModuleFamily(Family):
             if isinstance(value, Tensor) and (value.is_floating_point() or name in self.vocabularies):
                 shapes[f"input {name}"] = tuple(value.shape)
         for node in self.program.graph.nodes:
-            if operation(node) in GATED:
-                shapes[f"choice {node.name}"] = tuple(node.meta["val"].shape)
-            elif operation(node) in POOLED:
-                shapes[f"choice {node.name}"] = tuple(node.args[0].meta["val"].shape)
+            if (shape := choice_shape(node)) is not None:
+                shapes[f"choice {node.name}"] = shape
         return shapes | {f"cotangent {i}": tuple(node.meta["val"].shape) for i, node in enumerate(self.outputs)}
 
     @property
@@ -364,12 +362,17 @@ _ASSUMPTIONS = (
         "hardtanh relu6 clamp clamp_min clamp_max hardsigmoid elu celu selu hardswish",
         "free gates mix the pieces of piecewise smooth units",
     ),
-    ("max_pool2d amax", "free gates: a maximum is a combination of its arguments with random weights"),
-    ("topk sort argmax", "routing is a discrete choice that is drawn at random"),
+    (
+        "max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d "
+        "amax amin maximum minimum max min",
+        "free gates: a maximum is an average of its arguments with random weights",
+    ),
+    ("topk sort argmax argmin argsort max min", "routing is a discrete choice that is drawn at random"),
     (
         "gelu erf silu sigmoid tanh softplus exp log mish sin softmax scaled_dot_product_attention log_softmax",
         "smooth functions are known by their differential equations; their values at generic points are generic",
     ),
     ("cos", "rotary tables are generic points of the circle with the addition law"),
-    ("dropout", "dropout masks are random factors"),
+    ("dropout native_dropout bernoulli", "dropout masks are random factors"),
+    ("clamp clamp_min", "lower bounds of at most 0.001 are never reached"),
 )

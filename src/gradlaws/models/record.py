@@ -10,11 +10,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.export import export
+from torch.export import ExportedProgram, default_decompositions, export
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
+import gradlaws.exact.rules  # noqa: F401 - registers the rules
 from gradlaws.errors import InputError, UnsupportedError
+from gradlaws.exact.execute import RULES, operation
+from gradlaws.models.refusal import refuse
+
+_ROUNDS = 3
+_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -43,26 +49,16 @@ def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         InputError: the module fails on the inputs.
         UnsupportedError: it branches on values, changes its parameters, or cannot be copied.
     """
-    state = torch.random.get_rng_state()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = _export(module, args, kwargs)
-    finally:
-        torch.random.set_rng_state(state)
-    return program
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _refuse_types(module)
+        _probe(_copy(module), args, kwargs)
+        return _program(_copy(module), args, kwargs)
 
 
-def _export(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Program:
-    duplicate = _copy(module)
-    _probe(duplicate, args, kwargs)
-    try:
-        exported = export(duplicate, args, kwargs, strict=False).run_decompositions({})
-    except Exception as error:
-        raise UnsupportedError(
-            f"cannot record {type(module).__name__}: {_first_sentence(error)}; a forward pass must not branch on "
-            "values or depend on anything but its inputs"
-        ) from None
+def _program(duplicate: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Program:
+    exported = _export(duplicate, args, kwargs)
+    refuse(exported, type(duplicate).__name__)
     names = {id(p): name for name, p in duplicate.named_parameters()}
     owned = dict(duplicate.named_parameters(remove_duplicate=False))
     parameters, constants, inputs = {}, {}, {}
@@ -75,12 +71,45 @@ def _export(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
             inputs[name] = next(leaves)
         elif spec.kind is InputKind.BUFFER and str(spec.target) in exported.state_dict:
             constants[name] = exported.state_dict[str(spec.target)]
-        else:
-            constants[name] = exported.constants[str(spec.target)]
+        else:  # tokens that order side effects have no target
+            constants[name] = exported.constants.get(str(spec.target))
     outputs = tuple(
         i for i, spec in enumerate(exported.graph_signature.output_specs) if spec.kind is OutputKind.USER_OUTPUT
     )
     return Program(exported.graph, parameters, constants, inputs, outputs)
+
+
+def _export(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ExportedProgram:
+    """The graph of operations; those without a rule are taken apart as far as torch knows how to."""
+    try:
+        exported = export(module, args, kwargs, strict=False).run_decompositions({})
+        for _ in range(_ROUNDS):
+            missing = {node.target for node in exported.graph.nodes if _has_no_rule(node)}
+            known = default_decompositions() if missing else {}
+            table = {target: known[target] for target in missing if target in known}
+            if not table:
+                break
+            exported = exported.run_decompositions(table)
+    except Exception as error:
+        raise UnsupportedError(
+            f"cannot record {type(module).__name__}: {_first_sentence(error)}; a forward pass must not branch on "
+            "values or depend on anything but its inputs"
+        ) from None
+    return exported
+
+
+def _has_no_rule(node: fx.Node) -> bool:
+    """Whether a step that sees other values, not only constants of the program, has no rule."""
+    return node.op == "call_function" and bool(node.all_input_nodes) and operation(node) not in RULES
+
+
+def _refuse_types(module: nn.Module) -> None:
+    for name, parameter in module.named_parameters():
+        if parameter.dtype not in _REAL:
+            raise UnsupportedError(
+                f"the parameter {name} holds {str(parameter.dtype).removeprefix('torch.')}: expected real floating "
+                "point numbers; for complex ones, train their real and imaginary parts"
+            )
 
 
 def _copy(module: nn.Module) -> nn.Module:
@@ -91,25 +120,36 @@ def _copy(module: nn.Module) -> nn.Module:
 
 
 def _probe(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Run the copy twice: it must accept the inputs, repeat itself, and leave its parameters and buffers alone."""
-    if module.training:
-        return  # dropout and batch statistics are random or stateful on purpose; their rules know
+    """Run a copy twice: it must accept the inputs, repeat itself, and leave its parameters and buffers alone.
+
+    In training mode dropout is random and batch statistics have a state, on purpose: there the recorded program is
+    looked at instead.
+    """
     before = [t.clone() for t in (*module.parameters(), *module.buffers())]
+    inputs = pytree.tree_map_only(Tensor, torch.clone, (args, kwargs))
     try:
-        first, second = (_tensors(module(*args, **kwargs)) for _ in range(2))
+        first, second = (_tensors(module(*inputs[0], **inputs[1])) for _ in range(2))
     except Exception as error:
         raise InputError(
             f"{type(module).__name__} fails on the example inputs: {_first_sentence(error)}; pass inputs that its "
             "forward accepts"
         ) from None
+    if module.training:
+        return
     after = [*module.parameters(), *module.buffers()]
-    if any(not torch.equal(a, b) for a, b in zip(before, after, strict=True)):
-        raise UnsupportedError(f"{type(module).__name__} changes its own parameters or buffers when it runs")
-    if any(not torch.equal(a, b) for a, b in zip(first, second, strict=True)):
+    if any(not _same(a, b) for a, b in zip(before, after, strict=True)):
+        raise UnsupportedError(
+            f"{type(module).__name__} changes its own parameters or buffers when it runs: compute new tensors instead"
+        )
+    if any(not _same(a, b) for a, b in zip(first, second, strict=True)):
         raise UnsupportedError(
             f"{type(module).__name__} draws random numbers: two runs on the same inputs differ; call model.eval() or "
             "remove the noise"
         )
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num())
 
 
 def _tensors(output: Any) -> list[Tensor]:

@@ -1,5 +1,5 @@
 """How each torch operation acts on values of a prime field. Importing the package registers every rule."""
 
-from gradlaws.exact.rules import activation, arithmetic, normalise, products, structure
+from gradlaws.exact.rules import activation, arithmetic, einsum, normalise, pooling, products, structure
 
-__all__ = ["activation", "arithmetic", "normalise", "products", "structure"]
+__all__ = ["activation", "arithmetic", "einsum", "normalise", "pooling", "products", "structure"]

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from gradlaws.errors import UnsupportedError
-from gradlaws.exact.execute import RULES, Data, Masked
+from gradlaws.exact.constants import TINY
+from gradlaws.exact.execute import RULES, Data, Masked, operation
 from gradlaws.exact.formal import ERF, EXP, LOG, NORMAL, RECIPROCAL, SIGMOID, SINE, SOFTPLUS, TANH
 from gradlaws.exact.jet import Jet, constant
+from gradlaws.exact.rules.pooling import weighted
 from gradlaws.exact.rules.structure import apply, gather
 
 GATED = frozenset(
@@ -26,12 +28,49 @@ GATED = frozenset(
         "clamp_min",
         "clamp_max",
         "threshold",
+        "prelu",
+        "elu",
+        "celu",
+        "selu",
+        "hardswish",
+        "hardsigmoid",
+        "maximum",
+        "minimum",
+        "dropout",
+        "native_dropout",
+        "bernoulli",
     ]
-) | {"aten.prelu", "aten.elu", "aten.celu", "aten.selu", "aten.hardswish", "aten.hardsigmoid", "aten.dropout"}
-"""Operations that need one random residue for each entry."""
+)
+"""Operations that need one random residue for each entry of what they return."""
 
-POOLED = frozenset({"aten.max_pool2d", "aten.amax", "aten.topk", "aten.argmax", "aten.sort"})
+POOLED = frozenset(
+    f"aten.{name}"
+    for name in ["amax", "amin", "max", "min", "topk", "argmax", "argmin", "sort", "argsort"]
+    + [f"{kind}max_pool{axes}d" for kind in ("", "adaptive_") for axes in (1, 2, 3)]
+)
 """Operations that need a random residue for each entry of their input: weights, or an order."""
+
+ATTENTION = "aten.scaled_dot_product_attention"
+
+
+def choice_shape(node: Any) -> tuple[int, ...] | None:
+    """The shape of the random residues that a step of a program needs, or None."""
+    name = operation(node)
+    if name in GATED:
+        value = node.meta["val"]
+        return tuple((value[0] if isinstance(value, tuple | list) else value).shape)
+    if name in POOLED:
+        return tuple(node.args[0].meta["val"].shape)
+    if name == ATTENTION and _attention_dropout(*node.args, **node.kwargs):
+        query, key = (x.meta["val"].shape for x in node.args[:2])
+        return (*query[:-1], key[-2])
+    return None
+
+
+def _attention_dropout(
+    _q: Any, _k: Any, _v: Any, _mask: Any = None, dropout_p: float = 0.0, *_: Any, **_k2: Any
+) -> float:
+    return dropout_p
 
 
 def _gate(site: Any, x: Jet, *_args: Any, **_kwargs: Any) -> Jet:
@@ -39,10 +78,30 @@ def _gate(site: Any, x: Jet, *_args: Any, **_kwargs: Any) -> Jet:
     return x * site.choices
 
 
-def _saturated(site: Any, x: Jet, *_args: Any, **_kwargs: Any) -> Jet:
-    """``x -> gate * x + (1 - gate) * level``: on its outer cells the unit is constant."""
-    gate = site.choices
-    return x * gate + (site.context.number(1.0) - gate) * site.context.number(0.7310585)
+def _levels(site: Any, x: Jet, *levels: Any) -> Jet:
+    """``x`` on its inner cell, constant on the outer ones: ``gate * x``, plus a generic constant unless all are zero.
+
+    Below a tiny bound nothing is clamped: it only guards a division.
+    """
+    bounds = [level for level in levels if level is not None]
+    if any(not isinstance(level, int | float) for level in bounds):
+        raise UnsupportedError("the limits of a clamp must be numbers")
+    if len(bounds) == 1 and 0 < bounds[0] <= TINY:
+        return x
+    gated = x * site.choices
+    if not any(bounds):
+        return gated
+    return gated + (site.context.number(1.0) - site.choices) * site.context.number(0.7310585)
+
+
+def _clamp(site: Any, x: Jet, low: Any = None, high: Any = None) -> Jet:
+    return _levels(site, x, low, high)
+
+
+def _extreme(site: Any, a: Any, b: Any) -> Jet:
+    """The larger or smaller of two: one of them."""
+    first, second = site.context.jet(a), site.context.jet(b)
+    return second + site.choices * (first - second)
 
 
 def _prelu(site: Any, x: Jet, slope: Any) -> Jet:
@@ -61,7 +120,8 @@ def _elu(site: Any, x: Jet, alpha: float = 1.0, scale: float = 1.0, input_scale:
 
 
 def _celu(site: Any, x: Jet, alpha: float = 1.0) -> Jet:
-    return _elu(site, x, alpha, 1.0, 1.0 / alpha)
+    inverse, gate, one = RECIPROCAL(site.context.number(alpha))[0], site.choices, site.context.number(1.0)
+    return x * gate + (one - gate) * site.context.number(alpha) * (EXP(x * inverse)[0] - one)
 
 
 def _selu(site: Any, x: Jet) -> Jet:
@@ -99,8 +159,8 @@ def softmax(site: Any, x: Any, dim: int, *_args: Any, **_kwargs: Any) -> Jet:
     """Exponentials over their sum; masked entries weigh zero."""
     if isinstance(x, Masked):
         weights = EXP(x.jet)[0]
-        alive = (~x.dead).to(torch.float64).to(weights.coefficients.device)
-        weights = weights * constant(alive.unsqueeze(0), weights.field)
+        alive = (~x.dead).to(device=weights.coefficients.device, dtype=torch.float64)
+        weights = weights * constant(alive, weights.field)
     else:
         weights = EXP(x)[0]
     total: Jet = apply(weights, lambda t: t.sum(dim, keepdim=True))
@@ -117,22 +177,6 @@ def _log_softmax(site: Any, x: Any, dim: int, *_args: Any, **_kwargs: Any) -> Je
 def _logsumexp(_site: Any, x: Jet, dim: Any, keepdim: bool = False) -> Jet:
     total: Jet = apply(EXP(x)[0], lambda t: t.sum(dim, keepdim=keepdim))
     return LOG(total)[0]
-
-
-def _max_pool(site: Any, x: Jet, *args: Any, **kwargs: Any) -> Jet:
-    """Random weights on every entry, added over each window."""
-    window = torch.nn.functional.avg_pool2d if args and isinstance(args[0], list) and len(args[0]) == 2 else None
-    if window is None:
-        raise UnsupportedError("max_pool1d and max_pool3d have no exact rule: use max_pool2d")
-    size, stride, padding = args[0], (args[1] if len(args) > 1 else []), (args[2] if len(args) > 2 else 0)
-    pooled: Jet = apply(x * site.choices, lambda t: window(t, size, stride or size, padding, divisor_override=1))
-    return pooled
-
-
-def _amax(site: Any, x: Jet, dim: Any = (), keepdim: bool = False) -> Jet:
-    axes = list(range(len(x.shape))) if dim in ((), []) else dim
-    chosen: Jet = apply(x * site.choices, lambda t: t.sum(axes, keepdim=keepdim))
-    return chosen
 
 
 def _order(site: Any, dim: int) -> Tensor:
@@ -152,9 +196,34 @@ def _sort(site: Any, x: Jet, dim: int = -1, *_args: Any, **_kwargs: Any) -> tupl
     return _topk(site, x, x.shape[dim], dim)
 
 
-def _argmax(site: Any, x: Jet, dim: int, keepdim: bool = False) -> Data:
+def _argsort(site: Any, _x: Jet, dim: int = -1, *_args: Any, **_kwargs: Any) -> Data:
+    return Data(_order(site, dim))
+
+
+def _argmax(site: Any, x: Jet, dim: int | None = None, keepdim: bool = False) -> Data:
+    if dim is None:
+        return Data(site.choices.coefficients[0].flatten(1).argmax(1))
     first = _order(site, dim).select(dim % len(x.shape) + 1, 0)
     return Data(first.unsqueeze(dim % len(x.shape) + 1) if keepdim else first)
+
+
+def _amax(site: Any, x: Jet, dim: Any = (), keepdim: bool = False) -> Jet:
+    axes = list(range(len(x.shape))) if dim in ((), []) else dim
+    return weighted(site, x, lambda t: apply(t, lambda entries: entries.sum(axes, keepdim=keepdim)))
+
+
+def _max(site: Any, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The largest of all entries, or values and places along an axis."""
+    if dim is None:
+        return _amax(site, x)
+    if not isinstance(dim, int):
+        raise UnsupportedError("the larger of two tensors is torch.maximum, the smaller one torch.minimum")
+    place = _argmax(site, x, dim, True)
+    value = gather(x, dim, place)
+    if keepdim:
+        return value, place
+    axis = dim % len(x.shape)
+    return apply(value, lambda t: t.squeeze(axis)), Data(place.values.squeeze(axis + 1))
 
 
 def _sin(site: Any, x: Any) -> Jet:
@@ -173,11 +242,16 @@ def _dropout(site: Any, x: Any, _p: float, train: bool) -> Any:
     return _gate(site, x) if train else x
 
 
-RULES |= {f"aten.{name}": _gate for name in ("relu", "leaky_relu", "rrelu", "abs", "threshold")}
+RULES |= {f"aten.{name}": _gate for name in ("relu", "leaky_relu", "rrelu", "abs")}
+RULES |= {f"aten.{name}": _max for name in ("max", "min")}
+RULES |= {f"aten.{name}": _argmax for name in ("argmax", "argmin")}
+RULES |= {f"aten.{name}": _extreme for name in ("maximum", "minimum")}
+RULES |= {f"aten.{name}": _clamp for name in ("clamp", "clamp_min", "clamp_max")}
 RULES |= {
-    f"aten.{name}": _saturated for name in ("hardtanh", "relu6", "clamp", "clamp_min", "clamp_max", "hardsigmoid")
-}
-RULES |= {
+    "aten.hardtanh": lambda site, x, low=-1.0, high=1.0: _levels(site, x, low, high),
+    "aten.relu6": lambda site, x: _levels(site, x, 0.0, 6.0),
+    "aten.hardsigmoid": lambda site, x: _levels(site, x, 0.0, 1.0),
+    "aten.threshold": lambda site, x, _threshold, value: _levels(site, x, value),
     "aten.prelu": _prelu,
     "aten.elu": _elu,
     "aten.celu": _celu,
@@ -200,10 +274,12 @@ RULES |= {
     "aten.log_softmax": _log_softmax,
     "aten._log_softmax": _log_softmax,
     "aten.logsumexp": _logsumexp,
-    "aten.max_pool2d": _max_pool,
     "aten.amax": _amax,
+    "aten.amin": _amax,
+    "aten.argsort": _argsort,
     "aten.topk": _topk,
     "aten.sort": _sort,
-    "aten.argmax": _argmax,
     "aten.dropout": _dropout,
+    "aten.native_dropout": lambda site, x, p, train: (_dropout(site, x, p, train is not False), None),
+    "aten.bernoulli": lambda site, *_args, **_kwargs: site.choices,
 }

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gradlaws.errors import UnsupportedError
-from gradlaws.exact.constants import MINUS_INFINITY
+from gradlaws.exact.constants import MINUS_INFINITY, TINY
 from gradlaws.exact.execute import RULES, Masked
 from gradlaws.exact.formal import RECIPROCAL
 from gradlaws.exact.jet import Jet
 from gradlaws.exact.rules.normalise import inverse_root
 from gradlaws.exact.rules.structure import apply
 
-_TINY = 1e-3
-"""A positive constant below this, added to something, is the epsilon of a normalisation."""
 
-
-def _add(site: Any, a: Any, b: Any, *, alpha: float = 1) -> Any:
+def add(site: Any, a: Any, b: Any, *, alpha: float = 1) -> Any:
+    """Sums; minus infinities make a mask, and tiny constants are the epsilons of normalisations."""
     for x, y in ((a, b), (b, a)):
         if isinstance(y, Tensor) and y.is_floating_point() and bool((y <= MINUS_INFINITY).any()):
             dead = y <= MINUS_INFINITY
-            return Masked(site.context.jet(x) + site.context.jet(y.masked_fill(dead, 0.0)), dead)
+            return Masked(site.context.jet(x) + site.context.jet(y.masked_fill(dead, 0.0)), dead.unsqueeze(0))
+        if isinstance(x, Masked) and isinstance(y, Masked):
+            return Masked(x.jet + y.jet, x.dead | y.dead)
         if isinstance(x, Masked):
             return Masked(x.jet + site.context.jet(y), x.dead)
-    if isinstance(b, float) and 0 < b <= _TINY:
+    if isinstance(b, float) and 0 < b <= TINY:
         return site.context.jet(a) + site.context.epsilon(b)
     right = site.context.jet(b)
     return site.context.jet(a) + (right if alpha == 1 else right * site.context.number(alpha))
@@ -80,42 +81,89 @@ def _pow(site: Any, x: Any, exponent: Any) -> Any:
     return integer_power(base, whole)
 
 
+def _axes(x: Jet, dim: Any) -> list[int]:
+    """The axes that an operation works on: all where none is named."""
+    if dim is None or dim == []:
+        return list(range(len(x.shape)))
+    return [dim] if isinstance(dim, int) else list(dim)
+
+
+def _count(x: Jet, dim: Any) -> int:
+    return prod(x.shape[axis] for axis in _axes(x, dim))
+
+
 def mean(site: Any, x: Jet, dim: Any = None, keepdim: bool = False) -> Jet:
     """Exact mean over some axes."""
-    axes = list(range(len(x.shape))) if dim is None or dim == [] else ([dim] if isinstance(dim, int) else list(dim))
-    count = 1
-    for axis in axes:
-        count *= x.shape[axis]
-    total: Jet = apply(x, lambda t: t.sum(axes, keepdim=keepdim))
-    return total * RECIPROCAL(site.context.number(count))[0]
+    if not x.shape:
+        return x
+    total: Jet = apply(x, lambda t: t.sum(_axes(x, dim), keepdim=keepdim))
+    return total * RECIPROCAL(site.context.number(_count(x, dim)))[0]
 
 
 def _mean(site: Any, x: Jet, dim: Any = None, keepdim: bool = False, **_kwargs: Any) -> Jet:
     return mean(site, x, dim, keepdim)
 
 
-def _var(site: Any, x: Jet, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> Jet:
+def _var(
+    site: Any, x: Jet, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Jet:
+    if isinstance(dim, bool):  # var(unbiased)
+        dim, unbiased = None, dim
     centred = x - mean(site, x, dim, True)
-    size = 1
-    for axis in range(len(x.shape)) if dim is None else dim:
-        size *= x.shape[axis]
-    total: Jet = apply(centred * centred, lambda t: t.sum(dim, keepdim=keepdim))
-    return total * RECIPROCAL(site.context.number(size - correction))[0]
+    less = (1 if unbiased else 0) if correction is None else correction
+    squares, count = mean(site, centred * centred, dim, keepdim), _count(x, dim)
+    return squares * site.context.number(count) * RECIPROCAL(site.context.number(count - less))[0]
 
 
-def _norm(site: Any, x: Jet, order: Any = 2, dim: Any = None, keepdim: bool = False, **_kwargs: Any) -> Jet:
-    if float(order) != 2:
-        raise UnsupportedError(f"the vector norm of order {order} has no exact rule: only order 2 has")
-    squares: Jet = apply(x * x, lambda t: t.sum(dim, keepdim=keepdim))
+def _std(site: Any, *args: Any, **kwargs: Any) -> Jet:
+    squares = _var(site, *args, **kwargs)
     return squares * inverse_root(site, squares)
 
 
+def _with_mean(rule: Any) -> Any:
+    """The rule, and the mean over the same axes."""
+
+    def both(site: Any, x: Jet, dim: Any = None, unbiased: bool = True, keepdim: bool = False, **kwargs: Any) -> Any:
+        centre = mean(site, x, None if isinstance(dim, bool) else dim, keepdim)
+        return rule(site, x, dim, unbiased, keepdim, **kwargs), centre
+
+    return both
+
+
+def _norm(site: Any, x: Jet, order: Any = 2, dim: Any = None, keepdim: bool = False, **_kwargs: Any) -> Jet:
+    if order is not None and float(order) != 2:
+        raise UnsupportedError(f"the vector norm of order {order} has no exact rule: only order 2 has")
+    squares: Jet = apply(x * x, lambda t: t.sum(_axes(x, dim), keepdim=keepdim))
+    return squares * inverse_root(site, squares)
+
+
+def _prod(_site: Any, x: Jet, dim: int | None = None, keepdim: bool = False, **_kwargs: Any) -> Jet:
+    """Products of the slices along an axis, or of all entries."""
+    flat: Jet = apply(x, torch.flatten) if dim is None else x
+    total: Jet = _running(flat, 0 if dim is None else dim)[-1]
+    return apply(total, lambda t: t.unsqueeze(dim)) if keepdim and dim is not None else total
+
+
+def _cumprod(_site: Any, x: Jet, dim: int, **_kwargs: Any) -> Jet:
+    pieces = _running(x, dim)
+    axis = dim % len(x.shape) + 2
+    length = max(len(piece.coefficients) for piece in pieces)
+    return Jet(torch.stack([piece.coefficients[:length] for piece in pieces], axis), x.field)
+
+
+def _running(x: Jet, dim: int) -> list[Jet]:
+    slices: list[Jet] = list(apply(x, lambda t: t.unbind(dim)))
+    for i in range(1, len(slices)):
+        slices[i] = slices[i - 1] * slices[i]
+    return slices
+
+
 def _addcmul(site: Any, a: Any, b: Any, c: Any, *, value: float = 1) -> Any:
-    return _add(site, a, _mul(site, b, c), alpha=value)
+    return add(site, a, _mul(site, b, c), alpha=value)
 
 
 RULES |= {
-    "aten.add": _add,
+    "aten.add": add,
     "aten.sub": _sub,
     "aten.rsub": _rsub,
     "aten.mul": _mul,
@@ -129,9 +177,12 @@ RULES |= {
     "aten.rsqrt": inverse_root,
     "aten.mean": _mean,
     "aten.var": _var,
+    "aten.std": _std,
+    "aten.var_mean": _with_mean(_var),
+    "aten.std_mean": _with_mean(_std),
+    "aten.prod": _prod,
+    "aten.cumprod": _cumprod,
     "aten.linalg_vector_norm": _norm,
     "aten.norm": _norm,
     "aten.addcmul": _addcmul,
-    "aten.zeros_like": lambda _site, x, **_k: torch.zeros(x.shape),
-    "aten.ones_like": lambda _site, x, **_k: torch.ones(x.shape),
 }

@@ -16,11 +16,15 @@ FREE_ROOT = Formal(
 )
 
 
+_MACHINE = 1.1920928955078125e-07
+"""The epsilon of torch.nn.RMSNorm where none is given: that of single precision."""
+
+
 def inverse_root(site: Any, x: Jet) -> Jet:
     """``x**(-1/2)``; reports which examples have square radicands only."""
     if site.context.free_roots:
         return FREE_ROOT(x)[0]
-    site.context.squares.append(is_square(x.coefficients[0].detach(), x.field).flatten(1))
+    site.context.squares.append(is_square(x.coefficients[0].detach(), x.field).reshape(x.coefficients.shape[1], -1))
     return INVERSE_ROOT(x)[0]
 
 
@@ -59,7 +63,7 @@ def _layer_norm(
 
 
 def _rms_norm(site: Any, x: Jet, shape: list[int], weight: Any = None, eps: float | None = None) -> Jet:
-    return _affine(site, _scaled(site, x, list(range(-len(shape), 0)), eps or 1.2e-7), weight, None)
+    return _affine(site, _scaled(site, x, list(range(-len(shape), 0)), _MACHINE if eps is None else eps), weight, None)
 
 
 def _group_norm(
@@ -73,8 +77,20 @@ def _group_norm(
 
 
 def _instance_norm(
-    site: Any, x: Jet, weight: Any, bias: Any, _mean: Any, _var: Any, _use: bool, _momentum: float, eps: float, *_: Any
+    site: Any,
+    x: Jet,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    var: Any,
+    use_input: bool,
+    momentum: float,
+    eps: float,
+    *_: Any,
 ) -> Jet:
+    """Statistics of each example and channel, or the running ones where these are used."""
+    if not use_input:
+        return _batch_norm_eval(site, x, weight, bias, mean, var, momentum, eps)[0]
     axes = list(range(2, len(x.shape)))
     return _affine(site, _scaled(site, _centred(site, x, axes), axes, eps), weight, bias, len(x.shape) - 2)
 

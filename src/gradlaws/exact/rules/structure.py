@@ -48,11 +48,12 @@ _MOVES = [
     "diagonal",
     "tril",
     "triu",
-    "constant_pad_nd",
-    "pad",
     "index_select",
     "upsample_nearest1d",
     "upsample_nearest2d",
+    "upsample_nearest3d",
+    "pixel_unshuffle",
+    "col2im",
     "lift_fresh_copy",
     "lift_fresh",
     "_unsafe_view",
@@ -67,6 +68,8 @@ _MOVES = [
     "select_copy",
 ]
 _SUMS = ("sum", "cumsum", "trace")
+_WRITES = ("slice_scatter", "scatter", "scatter_add", "index_add", "index_put")
+_BLANKS = ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "new_empty", "empty_like")
 
 
 def apply(x: Jet, op: Callable[[Tensor], Any]) -> Any:
@@ -81,7 +84,8 @@ def _linear(op: Any) -> Callable[..., Any]:
     def rule(_site: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(x, Masked):
             moved = apply(x.jet, lambda t: op(t, *args, **kwargs))
-            return Masked(moved, op(x.dead.expand(x.jet.shape), *args, **kwargs))
+            dead = torch.vmap(lambda t: op(t, *args, **kwargs))(x.dead.expand(-1, *x.jet.shape))
+            return pytree.tree_map(Masked, moved, dead)
         return apply(x, lambda t: op(t, *args, **kwargs))
 
     return rule
@@ -90,6 +94,27 @@ def _linear(op: Any) -> Callable[..., Any]:
 def _no_memory_format(op: Any) -> Callable[..., Any]:
     inner = _linear(op)
     return lambda site, x, *_args, **_kwargs: inner(site, x)
+
+
+def _sum(op: Any) -> Callable[..., Any]:
+    """Sums do not change their type on the way: residues stay exact."""
+    inner = _linear(op)
+
+    def rule(site: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        return inner(site, x, *args, **{name: value for name, value in kwargs.items() if name != "dtype"})
+
+    return rule
+
+
+def _pad(_site: Any, x: Jet, widths: list[int], mode: Any = "constant", value: float | None = None) -> Jet:
+    """Copies of entries, or a constant, which is no part of any derivative."""
+    if not isinstance(mode, str):
+        mode, value = "constant", mode  # as constant_pad_nd has it
+    padded: Jet = apply(x, lambda t: aten.pad(t, widths, mode))
+    if mode != "constant" or not value:
+        return padded
+    frame = aten.pad(torch.zeros(x.shape), widths, "constant", 1.0)
+    return padded + _site.context.jet(frame) * _site.context.number(value)
 
 
 def _same(_site: Any, x: Any, *_args: Any, **_kwargs: Any) -> Any:
@@ -142,8 +167,60 @@ def _indexed(x: Jet, pick: Callable[..., Tensor], *indices: Any) -> Jet:
     return Jet(out, x.field)
 
 
-def _embedding(_site: Any, weight: Jet, indices: Any, *_args: Any) -> Jet:
+def _embedding(_site: Any, weight: Jet, indices: Any, padding: int = -1, *_args: Any) -> Jet:
+    """Rows of a table; the row of the padding is never trained."""
+    if padding >= 0:
+        c = weight.coefficients
+        still = (torch.arange(c.shape[2], device=c.device) == padding).unsqueeze(-1)
+        weight = Jet(torch.where(still, c.detach(), c), weight.field)
     return _indexed(weight, lambda w, i: w[i], indices)
+
+
+def _jointly(op: Any) -> Callable[..., Jet]:
+    """Writes the second of two arrays into the first, or adds it: linear in both together."""
+
+    def rule(site: Any, x: Any, *args: Any, **kwargs: Any) -> Jet:
+        leaves, spec = pytree.tree_flatten(((x, *args), kwargs))
+        values = [0, *(i for i, leaf in enumerate(leaves) if isinstance(leaf, Jet) and i)]
+        if len(values) == 1:  # what is written is a constant
+            values += [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+        coefficients, field = _common(site, [leaves[i] for i in values])
+        choices = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Data)]
+
+        def one(*arrays: Tensor) -> Tensor:
+            filled = list(leaves)
+            for i, array in zip([*values, *choices], arrays, strict=True):
+                filled[i] = array
+            inner_args, inner_kwargs = pytree.tree_unflatten(filled, spec)
+            result: Tensor = op(*inner_args, **inner_kwargs)
+            return result
+
+        indices = [leaves[i].values for i in choices]
+        batch = max([c.shape[1] for c in coefficients] + [len(i) for i in indices])
+        arrays = [c.expand(-1, batch, *c.shape[2:]) for c in coefficients]
+        inner = torch.vmap(one, in_dims=(*[0] * len(values), *[None] * len(choices)))
+        axes = (*[1] * len(values), *[0] * len(choices))
+        return Jet(autodiff.reduce(torch.vmap(inner, in_dims=axes, out_dims=1)(*arrays, *indices), field), field)
+
+    return rule
+
+
+def _select_scatter(x: Tensor, source: Tensor, dim: int, index: int) -> Tensor:
+    """Written with a slice: the gradient of torch.select_scatter under vmap is wrong (torch 2.13)."""
+    start = index % x.shape[dim]
+    written: Tensor = aten.slice_scatter(x, source.unsqueeze(dim), dim, start, start + 1)
+    return written
+
+
+def _copied(site: Any, x: Any, source: Any, *_args: Any) -> Jet:
+    shape = x.shape
+    copied: Jet = apply(site.context.jet(source), lambda t: t.expand(shape))
+    return copied
+
+
+def _blank(site: Any, x: Jet, *args: Any, **kwargs: Any) -> Any:
+    """Constants of which only the shape comes from a value."""
+    return site.node.target(torch.zeros(x.shape), *args, **kwargs)
 
 
 def _index(_site: Any, x: Jet, indices: list[Any]) -> Jet:
@@ -156,12 +233,12 @@ def gather(x: Jet, dim: int, index: Any) -> Jet:
 
 
 def _where(site: Any, condition: Any, a: Any, b: Any) -> Any:
-    keep = site.context.jet(condition)
-    one = site.context.number(1.0)
-    if is_minus_infinity(b) and not isinstance(condition, Data):
-        return Masked(site.context.jet(a), ~condition)
-    if is_minus_infinity(a) and not isinstance(condition, Data):
-        return Masked(site.context.jet(b), condition)
+    truth = condition.values if isinstance(condition, Data) else condition.unsqueeze(0)
+    if is_minus_infinity(b):
+        return Masked(site.context.jet(a), ~truth)
+    if is_minus_infinity(a):
+        return Masked(site.context.jet(b), truth)
+    keep, one = site.context.jet(condition), site.context.number(1.0)
     return keep * site.context.jet(a) + (one - keep) * site.context.jet(b)
 
 
@@ -189,15 +266,22 @@ def _expand_as(_site: Any, x: Jet, other: Any) -> Jet:
     return expanded
 
 
-RULES |= {f"aten.{name}": _linear(getattr(aten, name)) for name in _MOVES + list(_SUMS) if hasattr(aten, name)}
+RULES |= {f"aten.{name}": _linear(getattr(aten, name)) for name in _MOVES if hasattr(aten, name)}
+RULES |= {f"aten.{name}": _sum(getattr(aten, name)) for name in _SUMS}
+RULES |= {f"aten.{name}": _jointly(getattr(aten, name)) for name in _WRITES}
+RULES |= {f"aten.{name}": _blank for name in _BLANKS}
 RULES |= {f"aten.{name}": _linear(aten.reshape) for name in ("view", "_unsafe_view")}
 RULES |= {f"aten.{name}": _no_memory_format(lambda t: t.clone()) for name in ("clone", "contiguous")}
 RULES |= {f"aten.{name}": _same for name in ("to", "_to_copy", "type_as", "float", "double", "half", "bfloat16")}
 RULES |= {f"aten.{name}": _refuse_value for name in ("gt", "lt", "ge", "le", "eq", "ne", "sign", "round", "floor")}
-RULES |= {f"aten.{name}": _refuse_value for name in ("ceil", "argsort", "isnan", "isinf", "item", "nonzero")}
+RULES |= {f"aten.{name}": _refuse_value for name in ("ceil", "isnan", "isinf", "item", "nonzero")}
 RULES |= {
     "getitem": _getitem,
     "aten.detach": _detach,
+    "aten.pad": _pad,
+    "aten.constant_pad_nd": _pad,
+    "aten.copy": _copied,
+    "aten.select_scatter": _jointly(_select_scatter),
     "aten.cat": _cat,
     "aten.concat": _cat,
     "aten.stack": _stack,
@@ -207,5 +291,4 @@ RULES |= {
     "aten.where": _where,
     "aten.masked_fill": _masked_fill,
     "aten.expand_as": _expand_as,
-    "aten._assert_tensor_metadata": lambda *_a, **_k: None,
 }
