@@ -41,6 +41,22 @@ class Residues:
         table = torch.tensor([self._number(value) for value in unique.tolist()], dtype=torch.float64)
         return table[inverse].reshape(x.shape).to(self.field.device)
 
+    def exact(self, x: Tensor) -> Tensor:
+        """Residues of floats as the binary fractions that they are: data, of which every bit counts.
+
+        Raises:
+            UnsupportedError: a float is infinite or not a number.
+        """
+        flat = x.detach().to(device="cpu", dtype=torch.float64)
+        if not bool(torch.isfinite(flat).all()):
+            raise UnsupportedError("the data hold infinite numbers or NaN: remove those examples")
+        mantissa, exponent = torch.frexp(flat)
+        whole = (mantissa * 2.0**53).to(torch.int64) % self.field.prime
+        unique, inverse = (exponent.to(torch.int64) - 53).unique(return_inverse=True)
+        powers = torch.tensor([pow(2, e, self.field.prime) for e in unique.tolist()], dtype=torch.int64)
+        residues = whole * powers[inverse].reshape(flat.shape) % self.field.prime
+        return residues.to(device=self.field.device, dtype=torch.float64)
+
     def circle(self, angles: Tensor) -> tuple[Tensor, Tensor]:
         """Sines and cosines: angles with an integer ratio lie on multiples of one point of the circle."""
         flat = angles.detach().to(device="cpu", dtype=torch.float64).flatten()

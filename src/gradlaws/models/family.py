@@ -76,6 +76,10 @@ class Family(ABC):
         """For which data and losses the laws hold."""
         return "for every data set and loss"
 
+    def idealised(self) -> Family | None:
+        """The same without small constants that break symmetries of normalisations; None where there are none."""
+        return None
+
     @property
     def tables(self) -> frozenset[str]:
         """Parameters of which one instance moves a few random rows only, such as those of an embedding."""

@@ -13,16 +13,21 @@ from torch import Tensor, fx, nn
 
 import gradlaws.exact.rules  # noqa: F401 - registers the rules
 from gradlaws.errors import InputError, UnsupportedError
+from gradlaws.exact.constants import Residues
 from gradlaws.exact.execute import Context, Data, Epsilon, execute, operation
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.jet import Jet, constant, split
 from gradlaws.exact.rules.activation import choice_shape
+from gradlaws.models.assumptions import assumed_of, normalises
 from gradlaws.models.family import Family, Shapes
+from gradlaws.models.pool import FREE, Pool, pool_of
 from gradlaws.models.record import Program, record
+from gradlaws.models.squares import all_square, enough, merit
 
 Loss = Literal["any", "mse", "bce", "cross_entropy"]
 LOSSES: tuple[str, ...] = get_args(Loss)
 EPSILONS: tuple[str, ...] = get_args(Epsilon)
+PLACES = ("generic", "weights")
 
 ROOT_LIMIT = 12
 """Radicands that may have to be squares at once: an instance is kept with probability 2**-ROOT_LIMIT at worst."""
@@ -45,6 +50,7 @@ class ModuleFamily(Family):
         loss: restricts the cotangent c: ``cross_entropy`` makes it sum to zero over the last axis.
         eps: what becomes of the small constants of normalisations.
         free_roots: see `Context`; laws that hold then hold, but others may be missed.
+        pool: inputs and gates that instances are drawn from, where they are not arbitrary.
     """
 
     title: str
@@ -54,6 +60,7 @@ class ModuleFamily(Family):
     loss: Loss = "any"
     eps: Epsilon = "generic"
     free_roots: bool = False
+    pool: Pool = FREE
 
     @property
     def name(self) -> str:
@@ -90,20 +97,33 @@ class ModuleFamily(Family):
     @cached_property
     def assumptions(self) -> tuple[str, ...]:
         """What the rules assume of the operations that occur."""
-        used = {operation(node).removeprefix("aten.") for node in self.program.graph.nodes}
-        found = [text for names, text in _ASSUMPTIONS if used & set(names.split())]
-        if used & set(_NORMS.split()):
+        found = assumed_of(self.program)
+        if normalises(self.program):
             found.append(f"normalisations with eps {'as a generic number' if self.eps == 'generic' else 'set to zero'}")
         found.append(f"failure probabilities are those of rational identities of degree at most {self.degree}")
         if self.fixed:
             found.append(f"{len(self.fixed)} parameter tensors are held fixed at generic values")
         return tuple(found)
 
+    @property
+    def scope(self) -> str:
+        """For which data and losses the laws hold."""
+        data = "these data" if self.pool.inputs else "every data set"
+        loss = (
+            "every cross entropy loss" if self.loss == "cross_entropy" else "every loss" if self.pool.inputs else "loss"
+        )
+        lasting = ", while the activation patterns seen at these weights last" if self.pool.choices else ""
+        return f"for {data} and {loss}{lasting}"
+
     @cached_property
     def footprint(self) -> int:
         """Parameters and every intermediate value."""
         values = (node.meta.get("val") for node in self.program.graph.nodes)
         return self.dimension + sum(v.numel() for v in values if isinstance(v, Tensor))
+
+    def idealised(self) -> ModuleFamily | None:
+        """With the constants of normalisations set to zero."""
+        return replace(self, eps="zero") if self.eps == "generic" and normalises(self.program) else None
 
     def relaxed(self) -> ModuleFamily:
         """The same program with inverse roots known by their differential equation only: radicands may be anything."""
@@ -157,14 +177,14 @@ class ModuleFamily(Family):
         groups = self._token_groups(trial)
         squares = self._squares(theta, trial, field)
         for _ in range(_CLIMB):
-            if not squares or _enough(squares, groups):
+            if not squares or enough(squares, groups):
                 break
             moved = theta.clone()
             start = int(torch.randint(0, self.dimension, (1,), generator=generator))
             block = slice(start, start + max(1, self.dimension // 64))
             moved[:, block] = field.random(tuple(moved[:, block].shape), generator)
             other = self._squares(moved, trial, field)
-            if _merit(other, groups) >= _merit(squares, groups):
+            if merit(other, groups) >= merit(squares, groups):
                 theta, squares = moved, other
         return theta
 
@@ -178,7 +198,7 @@ class ModuleFamily(Family):
 
     def _accepted(self, theta: Tensor, instance: dict[str, Tensor], field: PrimeField) -> Tensor:
         squares = self._squares(theta, instance, field)
-        return _all_square(squares).expand(len(theta)) if squares else torch.ones(len(theta), dtype=torch.bool)
+        return all_square(squares).expand(len(theta)) if squares else torch.ones(len(theta), dtype=torch.bool)
 
     def potential(self, theta: Mapping[str, Any], s: Mapping[str, Any]) -> Any:
         """Run the program and pair its outputs with the cotangents."""
@@ -220,11 +240,24 @@ class ModuleFamily(Family):
             shape = drawn[f"input {name}"].shape
             tokens = torch.randint(0, rows, shape, generator=generator)
             drawn[f"input {name}"] = tokens.to(device=field.device, dtype=torch.float64)
+        if self.pool.rows:
+            drawn |= self._pooled(count, field, generator)
         if self.loss == "cross_entropy":
             for name in [name for name in drawn if name.startswith("cotangent")]:
                 c = drawn[name]
                 c[..., -1] = field.reduce(-c[..., :-1].sum(-1))
         return drawn
+
+    def _pooled(self, count: int, field: PrimeField, generator: torch.Generator) -> dict[str, Tensor]:
+        """Random rows of the pool."""
+        rows, residues = torch.randint(0, self.pool.rows, (count,), generator=generator), Residues(field)
+        found = {f"choice {name}": residues.of(values[rows]) for name, values in self.pool.choices.items()}
+        for name, values in self.pool.inputs.items():
+            tokens = name in self.vocabularies
+            found[f"input {name}"] = (
+                values[rows].to(field.device, torch.float64) if tokens else residues.exact(values[rows])
+            )
+        return found
 
     @cached_property
     def vocabularies(self) -> dict[str, int]:
@@ -234,6 +267,12 @@ class ModuleFamily(Family):
             rows = len(table.meta["val"])
             found[name] = min(rows, found.get(name, rows))
         return found
+
+    @property
+    def drawn_inputs(self) -> dict[str, int | None]:
+        """Inputs that vary between instances; of whole numbers, how many there are."""
+        names = [name.removeprefix("input ") for name in self.instance if name.startswith("input ")]
+        return {name: self.vocabularies.get(name) for name in names}
 
     @cached_property
     def tables(self) -> frozenset[str]:
@@ -264,6 +303,8 @@ def from_module(
     loss: str = "any",
     eps: str = "generic",
     parameters: str | None = None,
+    data: Any = None,
+    at: str = "generic",
 ) -> ModuleFamily:
     """The family of a torch module; the module itself is left as it is.
 
@@ -274,6 +315,9 @@ def from_module(
         loss: what is known of the loss: ``cross_entropy`` gradients sum to zero over the last axis of each output.
         eps: ``generic`` keeps the small constants of normalisations, ``zero`` drops them.
         parameters: only the parameters under this prefix move; the others are fixed at generic values.
+        data: inputs are drawn from these only; like the example inputs, with examples along the first axis.
+        at: ``generic`` for every activation pattern, ``weights`` for those that occur at the module's weights, on the
+            data or else on random inputs: units that are dead or always active then show.
 
     Raises:
         InputError: the module fails on the inputs or has no parameters to train.
@@ -283,6 +327,8 @@ def from_module(
         raise InputError(f"unknown loss {loss!r}: expected one of {', '.join(LOSSES)}")
     if eps not in EPSILONS:
         raise InputError(f"unknown eps {eps!r}: expected one of {', '.join(EPSILONS)}")
+    if at not in PLACES:
+        raise InputError(f"unknown at {at!r}: expected one of {', '.join(PLACES)}")
     args, kwargs = _arguments(example_inputs)
     program = record(module, args, kwargs)
     moving = {
@@ -297,7 +343,8 @@ def from_module(
     family = ModuleFamily(type(module).__name__, program, moving, fixed, cast(Loss, loss), cast(Epsilon, eps))
     if not family.outputs:
         raise UnsupportedError(f"{family.title} returns no floating point tensor: nothing can be trained")
-    return family
+    weights = {name: p.detach() for name, p in module.named_parameters()} if at == "weights" else None
+    return replace(family, pool=pool_of(program, family.drawn_inputs, data, weights))
 
 
 def _source(node: Any) -> Any:
@@ -324,27 +371,6 @@ def _choices(s: Mapping[str, Jet]) -> dict[str, Jet]:
     return {name.removeprefix("choice "): value for name, value in s.items() if name.startswith("choice ")}
 
 
-def _all_square(squares: list[Tensor]) -> Tensor:
-    """Examples all of whose radicands are squares."""
-    total = torch.ones(1, dtype=torch.bool)
-    for flags in squares:
-        total = total & flags.all(1).cpu()
-    return total
-
-
-def _enough(squares: list[Tensor], groups: Tensor) -> bool:
-    """Whether a twentieth of the examples, and some of every group, have square radicands only."""
-    accepted = (groups & _all_square(squares)).sum(1)
-    return int(accepted[0]) >= groups.shape[1] // 20 and bool(accepted.gt(0).all())
-
-
-def _merit(squares: list[Tensor], groups: Tensor) -> float:
-    """Grows with the number of examples, in every group, that have nearly all their radicands square."""
-    missing = torch.stack([(~flags).sum(1).expand(groups.shape[1]).cpu() for flags in squares]).sum(0)
-    weights = torch.exp2(-2.0 * missing.to(torch.float64))
-    return float((groups * weights).sum(1).clamp_min(1e-300).log().sum())
-
-
 def _generic(name: str, shape: tuple[int, ...], field: PrimeField) -> Jet:
     """Numbers of a parameter that does not move: the same in every run."""
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
@@ -352,27 +378,3 @@ def _generic(name: str, shape: tuple[int, ...], field: PrimeField) -> Jet:
 
 
 _COPIES = frozenset(f"aten.{name}" for name in ("view", "reshape", "clone", "alias", "to", "_to_copy", "unsqueeze"))
-_NORMS = "layer_norm rms_norm group_norm instance_norm _native_batch_norm_legit _weight_norm rsqrt"
-_ASSUMPTIONS = (
-    (
-        "relu leaky_relu abs threshold prelu",
-        "free gates: piecewise linear units multiply by gates that do not depend on the parameters",
-    ),
-    (
-        "hardtanh relu6 clamp clamp_min clamp_max hardsigmoid elu celu selu hardswish",
-        "free gates mix the pieces of piecewise smooth units",
-    ),
-    (
-        "max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d "
-        "amax amin maximum minimum max min",
-        "free gates: a maximum is an average of its arguments with random weights",
-    ),
-    ("topk sort argmax argmin argsort max min", "routing is a discrete choice that is drawn at random"),
-    (
-        "gelu erf silu sigmoid tanh softplus exp log mish sin softmax scaled_dot_product_attention log_softmax",
-        "smooth functions are known by their differential equations; their values at generic points are generic",
-    ),
-    ("cos", "rotary tables are generic points of the circle with the addition law"),
-    ("dropout native_dropout bernoulli", "dropout masks are random factors"),
-    ("clamp clamp_min", "lower bounds of at most 0.001 are never reached"),
-)

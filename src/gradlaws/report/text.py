@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradlaws.laws.answer import Answer
 from gradlaws.laws.count import Count, Status
+from gradlaws.laws.explain import explain
 from gradlaws.laws.gather import GatherLaw
 from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import Law
@@ -31,12 +32,18 @@ def count_text(model: str, count: Count) -> str:
     return "\n".join([f"{model}: {count} conservation laws", *(f"  {name:<{width}}  {text}" for name, text in rows)])
 
 
-def answer_text(answer: Answer) -> str:
-    """The laws, then the count."""
+def answer_text(answer: Answer, *, explained: bool = False) -> str:
+    """The laws by module, with the symmetry behind each if wanted, then the count."""
     lines = []
-    for path, group in grouped([(law, f"{law.text}{where(law)}") for law in answer.laws]):
-        lines += [f"  {path}:"] * bool(path) + [f"{'    ' if path else '  '}{line}" for line in group]
+    for path, group in grouped([(law, _line(law, explained)) for law in answer.laws]):
+        margin = "    " if path else "  "
+        lines += [f"  {path}:"] * bool(path)
+        lines += [margin + line.replace("\n", f"\n{margin}    ") for line in group]
     return "\n".join([f"Conserved by gradient flow, {answer.scope}:", *(lines or ["  no laws"]), "", _count_of(answer)])
+
+
+def _line(law: Law, explained: bool) -> str:
+    return f"{law.text}{where(law)}" + (f"\nbecause {explain(law)}" if explained else "")
 
 
 def answer_latex(answer: Answer) -> str:
@@ -48,7 +55,7 @@ def answer_latex(answer: Answer) -> str:
 def where(law: Law) -> str:
     """How many scalar laws a formula stands for."""
     if law.kind == "frozen":
-        return f"    {law.count} laws"
+        return f"    {law.count} laws" if law.count > 1 else ""
     if law.kind == "matrix":
         heads = law.heads if isinstance(law, GramLaw) else 1
         return f"    {f'{heads} symmetric matrices' if heads > 1 else 'symmetric matrix'}, {law.count} laws"
