@@ -20,8 +20,12 @@ class ExactnessError(GradlawsError, ArithmeticError):
 
 
 class ContradictionError(GradlawsError):
-    """A proved lower bound passed a proved upper bound. Always a defect of ours; the message carries the seed."""
+    """Two answers to one question exclude each other. Always a defect of ours; the message carries the seed."""
 
 
 class UnsupportedError(InputError):
     """A model uses an operation that cannot be computed exactly; the message names it, its line and the remedy."""
+
+
+class UnclearError(GradlawsError, ArithmeticError):
+    """Floating point cannot tell: singular values without a gap, or derivatives that contradict finite differences."""
