@@ -1,9 +1,10 @@
 """gradlaws finds every quantity that gradient training conserves, and proves that there are no others."""
 
-from gradlaws.errors import ContradictionError, GradlawsError, InputError, TooLargeError
-from gradlaws.laws.answer import Answer, count, laws
+from gradlaws.errors import ContradictionError, GradlawsError, InputError, TooLargeError, UnsupportedError
+from gradlaws.laws.answer import count, laws
 from gradlaws.laws.count import Count, Evidence, Status
 from gradlaws.laws.law import Law
+from gradlaws.laws.result import Answer
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
 
@@ -27,4 +28,5 @@ __all__ = [
     "GradlawsError",
     "InputError",
     "TooLargeError",
+    "UnsupportedError",
 ]

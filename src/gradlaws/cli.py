@@ -6,7 +6,8 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,11 +16,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from gradlaws import laws as laws_of
 from gradlaws.errors import GradlawsError, InputError
 from gradlaws.exact.field import DEFAULT_PRIMES
-from gradlaws.laws.answer import Answer
 from gradlaws.laws.answer import count as count_of
 from gradlaws.laws.closure import Progress as Listener
 from gradlaws.laws.count import Count
-from gradlaws.models.family import Family
+from gradlaws.laws.result import Answer
 from gradlaws.models.load import is_factory, load_factory
 from gradlaws.models.spec import read_spec
 from gradlaws.report.json import answer_to_json, count_to_json
@@ -49,6 +49,8 @@ Primes = Annotated[str, typer.Option(help="Moduli, separated by commas.")]
 Loss = Annotated[str, typer.Option(help="For a module: any, mse, bce or cross_entropy.")]
 Eps = Annotated[str, typer.Option(help="For a module: generic keeps the epsilons of normalisations, zero drops them.")]
 Part = Annotated[str | None, typer.Option("--parameters", help="For a module: only what is under this prefix moves.")]
+At = Annotated[str, typer.Option(help="For a module: generic, or weights for its activation patterns as they are.")]
+Engine = Annotated[str, typer.Option(help="For a module: exact, numeric (float64, proves nothing) or both.")]
 Device = Annotated[str, typer.Option(help="Torch device of the arithmetic: cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only: no evidence, no progress bar.")]
@@ -62,6 +64,8 @@ def count(
     loss: Loss = "any",
     eps: Eps = "generic",
     parameters: Part = None,
+    at: At = "generic",
+    engine: Engine = "exact",
     seed: Seed = 0,
     primes: Primes = _PRIMES,
     device: Device = "cpu",
@@ -70,13 +74,20 @@ def count(
 ) -> None:
     """How many independent conservation laws gradient flow on MODEL has."""
     with _courteous():
-        family = _read(model, output_bias, loss, eps, parameters)
+        asked = _read(model, output_bias, {"loss": loss, "eps": eps, "parameters": parameters, "at": at}, engine)
         with _progress(quiet or as_json) as listener:
-            result = count_of(family, seed=seed, primes=_read_primes(primes), device=device, on_progress=listener)
+            result = count_of(
+                *asked.model,
+                **asked.options,
+                seed=seed,
+                primes=_read_primes(primes),
+                device=device,
+                on_progress=listener,
+            )
         if as_json:
-            _print(json.dumps({"model": family.name, **count_to_json(result)}, indent=2))
+            _print(json.dumps({"model": asked.name, **count_to_json(result)}, indent=2))
         else:
-            _print(str(result) if quiet else count_text(family.name, result))
+            _print(str(result) if quiet else count_text(asked.name, result))
         _leave(result)
 
 
@@ -90,26 +101,32 @@ def laws(
     loss: Loss = "any",
     eps: Eps = "generic",
     parameters: Part = None,
+    at: At = "generic",
+    engine: Engine = "exact",
     seed: Seed = 0,
     primes: Primes = _PRIMES,
     device: Device = "cpu",
     as_json: AsJson = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print the laws as LaTeX.")] = False,
+    explained: Annotated[bool, typer.Option("--explain", help="Say for each law which symmetry is behind it.")] = False,
+    lower_only: Annotated[bool, typer.Option("--lower-only", help="List the laws, do not ask for others.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """The conservation laws of gradient flow on MODEL, and whether there are any others."""
     with _courteous():
-        family = _read(model, output_bias, loss, eps, parameters)
+        asked = _read(model, output_bias, {"loss": loss, "eps": eps, "parameters": parameters, "at": at}, engine)
         with _progress(quiet or as_json) as listener:
             answer = laws_of(
-                family,
+                *asked.model,
+                **asked.options,
                 degree=degree,
+                lower_only=lower_only,
                 seed=seed,
                 primes=_read_primes(primes),
                 device=device,
                 on_progress=listener,
             )
-        _print(_shown(answer, as_json, latex, quiet))
+        _print(_shown(answer, as_json, latex, quiet, explained))
         _leave(answer.count)
 
 
@@ -118,22 +135,30 @@ def main() -> None:
     app()
 
 
-def _shown(answer: Answer, as_json: bool, latex: bool, quiet: bool) -> str:
+def _shown(answer: Answer, as_json: bool, latex: bool, quiet: bool, explained: bool) -> str:
     if as_json:
         return json.dumps(answer_to_json(answer), indent=2)
     if latex:
         return answer_latex(answer)
-    return "\n".join(law.text for law in answer.laws) if quiet else answer_text(answer)
+    return "\n".join(law.text for law in answer.laws) if quiet else answer_text(answer, explained=explained)
 
 
-def _read(text: str, output_bias: bool, loss: str, eps: str, parameters: str | None) -> Family:
-    """A network from its spec, or the family of the module that a factory makes."""
+@dataclass(frozen=True, eq=False, slots=True)
+class _Asked:
+    """What a command is about: arguments and options of `gradlaws.count` and `gradlaws.laws`."""
+
+    name: str
+    model: tuple[Any, ...]
+    options: dict[str, Any]
+
+
+def _read(text: str, output_bias: bool, options: dict[str, Any], engine: str) -> _Asked:
+    """A network from its spec, or the module that a factory makes."""
     if is_factory(text):
-        from gradlaws.models.module import from_module  # noqa: PLC0415 - recording modules loads much of torch
-
         module, example_inputs = load_factory(text)
-        return from_module(module, example_inputs, loss=loss, eps=eps, parameters=parameters)
-    return read_spec(text + " output-bias" if output_bias else text)
+        return _Asked(type(module).__name__, (module, example_inputs), options | {"engine": engine})
+    family = read_spec(text + " output-bias" if output_bias else text)
+    return _Asked(family.name, (family,), {"engine": engine})
 
 
 def _read_primes(text: str) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -13,59 +13,30 @@ from gradlaws.errors import InputError
 from gradlaws.exact.field import DEFAULT_PRIMES
 from gradlaws.laws.closure import Closure, Progress, refuse_if_too_large
 from gradlaws.laws.count import Count, Evidence, Status
-from gradlaws.laws.law import Law
 from gradlaws.laws.reason import why_open
+from gradlaws.laws.result import Answer
 from gradlaws.laws.run import Run
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
 from gradlaws.models.spec import read_spec
 
+ENGINES = ("exact", "numeric", "both")
+FLOWS = ("gradient",)
+
 _SMALLER = 1_000
 """Parameters at which a network too large for the closure is looked at instead."""
 
+_ASK_TWICE = 500
+"""Parameters up to which normalisations are looked at without their small constants too."""
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The laws of a model, how many there are, and whether these are all.
-
-    Args:
-        model: what was asked about.
-        laws: bundles of laws with independent gradients.
-        count: bounds, status and evidence.
-        scope: for which data and losses the laws hold.
-    """
-
-    model: str
-    laws: tuple[Law, ...]
-    count: Count
-    scope: str = "for every data set and loss"
-
-    @property
-    def status(self) -> Status:
-        """The status of the count."""
-        return self.count.status
-
-    @property
-    def evidence(self) -> Evidence:
-        """The evidence of the count."""
-        return self.count.evidence
-
-    @property
-    def complete(self) -> bool:
-        """Whether every other law is a function of these."""
-        return self.count.lower == self.count.upper
-
-    def __str__(self) -> str:
-        lines = [f"{self.model}: {self.count} independent laws, {self.count.parameters} parameters"]
-        lines += [f"  {law.text}  ({law.kind}, {law.count})" for law in self.laws]
-        lines += [f"  note: {note}" for note in self.evidence.notes]
-        return "\n".join(lines)
+_NUMERIC_OPTIONS = frozenset({"loss", "parameters", "at", "data"})
 
 
 def count(
     model: str | Family | nn.Module,
     example_inputs: Any = None,
     *,
+    engine: str = "exact",
     seed: int = 0,
     primes: Sequence[int] = DEFAULT_PRIMES[:2],
     device: str = "cpu",
@@ -77,11 +48,12 @@ def count(
     Args:
         model: a spec such as ``'relu 2-5-3 bias'``, a torch module, or a Family.
         example_inputs: for a module: a tensor, a tuple of positional or a dict of keyword arguments.
+        engine: see `laws`.
         seed: of every random choice; the same seed gives the same answer on any machine.
         primes: moduli; the first decides, the others confirm laws and are tried when the bounds do not meet.
         device: torch device of the arithmetic.
         on_progress: hears the name of a stage and the fraction done.
-        **module_options: for a module: loss, eps and parameters, see `gradlaws.models.module.from_module`.
+        **module_options: for a module, see `gradlaws.models.module.from_module`.
 
     Returns:
         Bounds, status and evidence. The upper bound is proved; the lower one counts explicit laws.
@@ -90,9 +62,19 @@ def count(
         InputError: the model or an option makes no sense.
         TooLargeError: the closure does not fit in memory.
     """
-    family = _family(model, example_inputs, module_options)
-    refuse_if_too_large(family.dimension)
-    return laws(family, seed=seed, primes=primes, device=device, on_progress=on_progress).count
+    if engine == "exact":
+        model, example_inputs, module_options = _family(model, example_inputs, module_options), None, {}
+        refuse_if_too_large(model.dimension)
+    return laws(
+        model,
+        example_inputs,
+        engine=engine,
+        seed=seed,
+        primes=primes,
+        device=device,
+        on_progress=on_progress,
+        **module_options,
+    ).count
 
 
 def laws(
@@ -100,6 +82,9 @@ def laws(
     example_inputs: Any = None,
     *,
     degree: int | None = None,
+    engine: str = "exact",
+    flow: str = "gradient",
+    lower_only: bool = False,
     seed: int = 0,
     primes: Sequence[int] = DEFAULT_PRIMES[:2],
     device: str = "cpu",
@@ -112,11 +97,16 @@ def laws(
         model: a spec such as ``'relu 2-5-3 bias'``, a torch module, or a Family.
         example_inputs: for a module: a tensor, a tuple of positional or a dict of keyword arguments.
         degree: search all polynomials up to this degree, written out term by term, instead of the structured laws.
+        engine: ``exact``; for a module also ``numeric``, its own forward pass in float64 with singular values, which
+            proves nothing, or ``both``, which fails where the two disagree.
+        flow: how the model is trained; so far ``gradient``.
+        lower_only: list the laws and leave out the closure that says whether there are others.
         seed: of every random choice; the same seed gives the same answer on any machine.
         primes: moduli; the first decides, the others confirm laws and are tried when the bounds do not meet.
         device: torch device of the arithmetic.
         on_progress: hears the name of a stage and the fraction done.
-        **module_options: for a module: loss, eps and parameters, see `gradlaws.models.module.from_module`.
+        **module_options: for a module: loss, eps, parameters, data and at, see
+            `gradlaws.models.module.from_module`.
 
     Returns:
         An Answer. Where the closure does not fit in memory the upper bound is D, and a note says so.
@@ -124,30 +114,80 @@ def laws(
     Raises:
         InputError: the model or an option makes no sense.
         TooLargeError: not even the laws can be searched in memory.
+        ContradictionError: the bounds cross, or the two engines disagree.
     """
-    started = time.perf_counter()
+    if flow not in FLOWS:
+        raise InputError(f"unknown flow {flow!r}: expected one of {', '.join(FLOWS)}")
+    if engine not in ENGINES:
+        raise InputError(f"unknown engine {engine!r}: expected one of {', '.join(ENGINES)}")
+    if engine == "numeric":
+        return _numeric(model, example_inputs, seed, module_options, on_progress, None)
     family = _family(model, example_inputs, module_options)
     run = Run.start(family, seed, primes, device, on_progress)
+    answer = _exact(run, degree, lower_only)
+    if engine == "both":
+        return _numeric(model, example_inputs, seed, module_options, on_progress, answer)
+    return answer
+
+
+def _exact(run: Run, degree: int | None, lower_only: bool) -> Answer:
+    """Laws, then the closure."""
+    started, family = time.perf_counter(), run.family
     found = run.polynomial(degree) if degree is not None else run.structured()
-    closure = run.close(found.rank)
+    closure = None if lower_only else run.close(found.rank)
     if closure and closure.upper > found.rank and degree is None:
         found = run.search_further(found)
     upper = closure.upper if closure else family.dimension
+    notes = [*found.notes]
+    if lower_only:
+        notes.append("no upper bound was asked for")
+    else:
+        notes += [*why_open(family, found.rank, closure), *_at_smaller_size(family, closure, run.seed)]
+        notes += _without_constants(run, found.rank, upper) if degree is None else ()
     if found.rank < upper:
         status = Status.BOUNDED
     else:
         status = Status.CERTAIN if found.failure_probability else Status.PROVED
     evidence = Evidence(
         primes=tuple(field.prime for field in run.fields),
-        seed=seed,
+        seed=run.seed,
         levels=closure.levels if closure else (),
         assumptions=family.assumptions,
         failure_probability=found.failure_probability,
         seconds=time.perf_counter() - started,
-        notes=(*found.notes, *why_open(family, found.rank, closure), *_at_smaller_size(family, closure, seed)),
+        notes=tuple(notes),
     )
     counted = Count(found.rank, upper, status, evidence, family.dimension)
     return Answer(family.name, found.laws, counted, family.scope)
+
+
+def _numeric(
+    model: Any,
+    example_inputs: Any,
+    seed: int,
+    options: dict[str, Any],
+    on_progress: Progress | None,
+    answer: Answer | None,
+) -> Answer:
+    """The float64 engine, alone or against an exact answer."""
+    from gradlaws.laws.numeric.compare import compare  # noqa: PLC0415 - only needed where it is asked for
+    from gradlaws.laws.numeric.count import numeric_count  # noqa: PLC0415
+
+    if not isinstance(model, nn.Module):
+        raise InputError("the float64 engine runs torch modules: pass laws(module, example_inputs, engine='numeric')")
+    if options.get("eps", "generic") != "generic":
+        raise InputError("the float64 engine runs the module as it is: eps='zero' is for engine='exact' only")
+    chosen = {name: value for name, value in options.items() if name in _NUMERIC_OPTIONS}
+    seen = numeric_count(model, example_inputs, seed=seed, on_progress=on_progress, **chosen)
+    counted = seen.as_count
+    if answer is None:
+        stayed = (*(str(frozen) for frozen in seen.frozen), *(f"stayed: {law}" for law in seen.laws))
+        evidence = replace(counted.evidence, notes=(*counted.evidence.notes, *stayed))
+        return Answer(type(model).__name__, (), replace(counted, evidence=evidence))
+    compare(answer.count, seen)
+    agreed = (f"the float64 engine agrees: {seen.count} laws", *counted.evidence.notes)
+    evidence = replace(answer.evidence, notes=(*answer.evidence.notes, *agreed))
+    return replace(answer, count=replace(answer.count, evidence=evidence))
 
 
 def _at_smaller_size(family: Family, closure: Closure | None, seed: int) -> tuple[str, ...]:
@@ -159,6 +199,19 @@ def _at_smaller_size(family: Family, closure: Closure | None, seed: int) -> tupl
         f"the same shape at a smaller size, '{small.model}', has {small.count} laws, all of them of the forms above: "
         "evidence, not proof, that nothing is missing here",
     )
+
+
+def _without_constants(run: Run, lower: int, upper: int) -> tuple[str, ...]:
+    """What a normalisation without its small constant would add."""
+    ideal = run.family.idealised()
+    if ideal is None or run.family.dimension > _ASK_TWICE:
+        return ()
+    again = _exact(
+        replace(run, family=ideal, flow=run.flow_of(ideal), relaxed=run.flow_of(ideal.relaxed())), None, False
+    )
+    if (again.count.lower, again.count.upper) == (lower, upper):
+        return ("normalisations with eps = 0 have as many laws",)
+    return (f"with eps = 0 in its normalisations it would have {again.count} laws (--eps zero lists them)",)
 
 
 def _family(model: str | Family | nn.Module, example_inputs: Any, options: dict[str, Any]) -> Family:

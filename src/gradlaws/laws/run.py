@@ -79,7 +79,7 @@ class Run:
                 f"{family.name} has {family.dimension} parameters and needs about {need / 2**30:.0f} GiB for a few "
                 "exact gradients: use narrower layers of the same shape"
             )
-        return cls(family, GradientFlow(family), GradientFlow(family.relaxed()), fields, seed, on_progress)
+        return cls(family, cls.flow_of(family), cls.flow_of(family.relaxed()), fields, seed, on_progress)
 
     def structured(self) -> Found:
         """Quadratic and linear laws that a person would write.
@@ -127,6 +127,11 @@ class Run:
             if best.upper <= lower:
                 break
         return best
+
+    @staticmethod
+    def flow_of(family: Family) -> Flow:
+        """How a family is trained."""
+        return GradientFlow(family)
 
     def _confirm(self, candidates: Sequence[Law]) -> Found:
         """Drop what is false, then what is dependent."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from gradlaws.laws.answer import Answer
 from gradlaws.laws.count import Count
+from gradlaws.laws.result import Answer
 
 
 def count_to_json(count: Count) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gradlaws.laws.answer import Answer
 from gradlaws.laws.count import Count, Status
 from gradlaws.laws.explain import explain
 from gradlaws.laws.gather import GatherLaw
 from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import Law
+from gradlaws.laws.result import Answer
 from gradlaws.report.grouping import grouped
 
 _MEANING = {
