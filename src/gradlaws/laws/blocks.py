@@ -89,7 +89,14 @@ class _Search:
         for length, group in groups.items():
             if group:
                 found += _combinations(self.seen.columns(kept, group, self.field), group, length, self.field)
-        return found
+        return [(self._in_order(parts), length) for parts, length in found]
+
+    def _in_order(self, parts: Parts) -> Parts:
+        """Terms as the parameters come, those of the sign of the first one first, and positive."""
+        names = list(self.seen.state)
+        ordered = sorted(parts, key=lambda term: (names.index(term[0].tensor), term[0].axis, term[0].start))
+        sign = 1 if ordered[0][1] > 0 else -1
+        return tuple(sorted(((piece, sign * c) for piece, c in ordered), key=lambda term: term[1] < 0))
 
     def _new(self, kept: Along, length: int, group: list[Contraction], parts: list[Contraction]) -> list[Bundle]:
         """Combinations that some part of an axis enters."""

@@ -23,15 +23,16 @@ def peeled(laws: Sequence[Law], shapes: Shapes) -> tuple[Law, ...]:
 
     Where no bundle owns a piece, the one with the fewest laws is given up.
     """
-    rest = [law for law in laws if _pieces(law)]
-    given_up: set[int] = set()
+    rest = [i for i, law in enumerate(laws) if _pieces(law)]
+    kept: list[int] = []
     while rest:
-        owner = next((law for law in rest if _owns(law, rest, shapes)), None)
+        owner = next((i for i in rest if _owns(laws[i], [laws[j] for j in rest if j != i], shapes)), None)
         if owner is None:
-            owner = min(rest, key=lambda law: law.count)
-            given_up.add(id(owner))
-        rest = [law for law in rest if law is not owner]
-    return tuple(law for law in laws if _pieces(law) and id(law) not in given_up)
+            owner = min(rest, key=lambda i: laws[i].count)
+        else:
+            kept.append(owner)
+        rest.remove(owner)
+    return tuple(laws[i] for i in sorted(kept))
 
 
 def _pieces(law: Law) -> tuple[Contraction, ...]:
@@ -43,13 +44,13 @@ def _pieces(law: Law) -> tuple[Contraction, ...]:
     return ()
 
 
-def _owns(law: Law, rest: list[Law], shapes: Shapes) -> bool:
+def _owns(law: Law, others: list[Law], shapes: Shapes) -> bool:
     own = _pieces(law)
     if any(_meet(a, b, shapes) for i, a in enumerate(own) for b in own[:i]):
         return False
-    others = [piece for other in rest if other is not law for piece in _pieces(other)]
+    touched = [piece for other in others for piece in _pieces(other)]
     return any(
-        _suffices(law, piece, shapes) and not any(_meet(piece, other, shapes) for other in others) for piece in own
+        _suffices(law, piece, shapes) and not any(_meet(piece, other, shapes) for other in touched) for piece in own
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -9,6 +10,7 @@ from itertools import groupby
 from gradlaws.laws.law import Law
 
 Lines = tuple[str, ...]
+Path = tuple[str, ...]
 
 
 def grouped(laws: Iterable[tuple[Law, str]]) -> list[tuple[str, Lines]]:
@@ -20,11 +22,11 @@ def grouped(laws: Iterable[tuple[Law, str]]) -> list[tuple[str, Lines]]:
     groups: dict[str, list[str]] = defaultdict(list)
     for law, line in laws:
         path = home(law)
-        groups[path].append(line.replace(f"{path}.", "") if path else line)
-    found = [(path, tuple(lines)) for path, lines in groups.items()]
-    for position in range(max((len(_numbers(path)) for path, _ in found), default=0)):
-        found = _merged(found, position)
-    return found
+        groups[path].append(re.sub(rf"(?<![\w.]){re.escape(path)}\.", "", line) if path else line)
+    found = [(tuple(path.split(".")), tuple(lines)) for path, lines in groups.items()]
+    for place in range(max((len(path) for path, _ in found), default=0)):
+        found = _merged(found, place)
+    return [(".".join(path), lines) for path, lines in found]
 
 
 def home(law: Law) -> str:
@@ -40,17 +42,18 @@ def home(law: Law) -> str:
     return ".".join(shared)
 
 
-def _merged(groups: list[tuple[str, Lines]], position: int) -> list[tuple[str, Lines]]:
-    """Groups that differ in one number of their paths only, as one."""
-    members: dict[tuple[str, Lines], list[int]] = defaultdict(list)
+def _merged(groups: list[tuple[Path, Lines]], place: int) -> list[tuple[Path, Lines]]:
+    """Groups that differ in the number at one place of their paths only, as one."""
+    members: dict[tuple[Path, Path, Lines], list[int]] = defaultdict(list)
     for path, lines in groups:
-        parts, numbers = path.split("."), _numbers(path)
-        number = -1
-        if position < len(numbers):
-            number = int(parts[numbers[position]])
-            parts[numbers[position]] = "#"
-        members[".".join(parts), lines].append(number)
-    return [(path.replace("#", runs(numbers)), lines) for (path, lines), numbers in members.items()]
+        numbered = len(path) > place and path[place].isdigit()
+        members[path[:place] if numbered else path, path[place + 1 :] if numbered else (), lines].append(
+            int(path[place]) if numbered else -1
+        )
+    return [
+        ((*before, runs(numbers), *after) if numbers != [-1] else before, lines)
+        for (before, after, lines), numbers in members.items()
+    ]
 
 
 def runs(numbers: Sequence[int]) -> str:
@@ -60,8 +63,3 @@ def runs(numbers: Sequence[int]) -> str:
         values = [value for _, value in run]
         written.append(str(values[0]) if len(values) == 1 else f"{values[0]}..{values[-1]}")
     return ",".join(written)
-
-
-def _numbers(path: str) -> list[int]:
-    """Places of the numbered parts of a path."""
-    return [i for i, part in enumerate(path.split(".")) if part.isdigit()]
