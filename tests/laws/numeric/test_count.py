@@ -10,7 +10,7 @@ from torch import nn
 import gradlaws as gl
 from gradlaws.errors import InputError, UnclearError, UnsupportedError
 from gradlaws.laws.count import Status
-from gradlaws.laws.numeric import count
+from gradlaws.laws.numeric import count, elementary
 from gradlaws.laws.numeric.compare import compare
 from gradlaws.laws.numeric.count import numeric_count
 from tests.modules import Block, Gated, Head, Through, WrongSecond, WrongThird, mlp
@@ -221,6 +221,13 @@ class Stopped(nn.Linear):
 def test_wrong_derivatives_are_noticed(module, order):
     with pytest.raises(UnclearError, match=f"derivatives of order {order} of .* contradict finite differences"):
         numeric_count(module, VECTOR)
+
+
+def test_the_third_derivative_of_a_fused_norm_would_be_noticed(monkeypatch):
+    """Planted: torch's own layer_norm, whose third derivative is off by 1%."""
+    monkeypatch.setattr(elementary, "NORMS", {})
+    with pytest.raises(UnclearError, match="derivatives of order 3 of Sequential contradict finite differences"):
+        numeric_count(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 2)), VECTOR)
 
 
 def test_a_rank_that_keeps_growing_is_refused(monkeypatch):
