@@ -145,17 +145,21 @@ def numeric_count(
         UnclearError: no clear gap, or derivatives that contradict finite differences.
     """
     _check_options(loss, at, seed, ratio)
-    started = time.perf_counter()
     generator = torch.Generator().manual_seed(seed)
     with quiet_float64():
         real = real_module(module, example_inputs, parameters, generator if at == "generic" else None)
         sampler = make_sampler(real, real.weights(), loss=loss, keep=at == "weights", data=data)
         theta = real.random_point(generator) if at == "generic" else real.weights()
-        units = watch_units(real, sampler, theta, generator) if at == "weights" else Units(0, 0, 0)
-        site = Site(real, sampler, generator, theta, on_progress)
-        rows, levels, gap = _close(site, ratio)
-        frozen = frozen_entries(rows[: levels[0].brackets])
-        laws = _laws(site, levels[0].rank + SPARE) if real.dimension <= _LARGEST_ANSATZ and levels[-1].remaining else ()
+        return _answer(Site(real, sampler, generator, theta, on_progress), at, ratio)
+
+
+def _answer(site: Site, at: str, ratio: float) -> NumericCount:
+    """Count, then look at what the gradients show."""
+    started = time.perf_counter()
+    real, sampler = site.real, site.sampler
+    rows, levels, gap = _close(site, ratio)
+    look = levels[-1].remaining and real.dimension <= _LARGEST_ANSATZ
+    weights = at == "weights"
     return NumericCount(
         model=real.name,
         count=levels[-1].remaining,
@@ -163,12 +167,12 @@ def numeric_count(
         gap=gap,
         levels=levels,
         at=at,
-        narrowed=at == "weights" or data is not None,
-        units=units,
-        pieces=sampler.pieces if at == "generic" else (),
-        frozen=frozen_parameters(frozen, real.shapes),
-        laws=laws,
-        seed=seed,
+        narrowed=weights or sampler.data is not None,
+        units=watch_units(real, sampler, site.theta, site.generator) if weights else Units(0, 0, 0),
+        pieces=() if weights else sampler.pieces,
+        frozen=frozen_parameters(frozen_entries(rows[: levels[0].brackets]), real.shapes),
+        laws=_laws(site, levels[0].rank + SPARE) if look else (),
+        seed=site.generator.initial_seed(),
         seconds=time.perf_counter() - started,
     )
 
@@ -177,7 +181,7 @@ def _close(site: Site, ratio: float) -> tuple[Tensor, tuple[Level, ...], Gap]:
     """Rows of all levels ``[N, D]``, until one adds no rank, and the gap of them all."""
     dimension = len(site.theta)
     rows, levels, rank, gained = site.theta.new_empty(0, dimension), list[Level](), 0, 1
-    while gained and rank < dimension:
+    while gained > 0 and rank < dimension:
         length = len(levels) + 1
         if length > MAX_LEVEL:
             raise UnclearError(

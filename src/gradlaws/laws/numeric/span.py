@@ -12,7 +12,7 @@ from torch import Tensor
 from gradlaws.errors import UnclearError
 from gradlaws.laws.numeric.bracket import Field, bracket_terms, gradient, nested, push
 from gradlaws.laws.numeric.draw import Sampler
-from gradlaws.laws.numeric.real import RealModule, Sample
+from gradlaws.laws.numeric.real import RealModule, Sample, private
 
 Progress = Callable[[str, float], None]
 """Hears the name of a stage and the fraction of it that is done."""
@@ -108,7 +108,7 @@ class Site:
         theta = self.theta.clone().requires_grad_()
         value = gradient(partial(self.real.potential, sample=sample))(theta).detach()
         with torch.no_grad():
-            outputs = self.real.outputs(theta, sample.inputs, sample.seed)
+            outputs = self.real.outputs(theta, private(sample.inputs), sample.seed)
         size = sum(float(c.norm() * o.norm()) for c, o in zip(sample.cotangents, outputs, strict=True))
         return _unit(value, size / max(1.0, float(self.theta.norm())))
 
