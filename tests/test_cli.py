@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -203,11 +204,53 @@ def test_an_interruption_leaves_one_line(tmp_path):
 
 def test_an_interruption_leaves_the_terminal_clean():
     terminal, stderr = pty.openpty()
-    status = interrupt(stderr)
-    os.close(stderr)
-    shown = read_all(terminal)
+    with ThreadPoolExecutor(1) as pool:  # a terminal that nobody reads is full after 4 KiB of progress bar
+        reading = pool.submit(read_all, terminal)
+        status = interrupt(stderr)
+        os.close(stderr)
+        shown = reading.result()
     assert status == INTERRUPTED
     assert shown.endswith("gradlaws: interrupted\r\n")
     assert "Traceback" not in shown
     # the progress bar hides the cursor; it must come back
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
+
+
+FACTORY = """
+import torch
+from torch import nn
+
+def make():
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+    nn.init.constant_(net[0].bias, -100.0)
+    return net, torch.zeros(1, 2)
+"""
+
+
+@pytest.fixture(name="factory")
+def fixture_factory(tmp_path):
+    (tmp_path / "net.py").write_text(FACTORY)
+    return f"{tmp_path / 'net.py'}:make"
+
+
+def test_a_module_is_answered_at_its_weights(factory):
+    result = CliRunner().invoke(app, ["count", factory, "--at", "weights", "--quiet"])
+    assert (result.exit_code, result.stdout.split()[0]) == (ANSWERED, "15")
+
+
+def test_both_engines_and_explanations_are_printed(factory):
+    result = CliRunner().invoke(app, ["laws", factory, "--engine", "both", "--explain"])
+    assert result.exit_code == ANSWERED
+    assert "because scaling 0.weight, 0.bias by s > 0 is undone by 1/s on 2.weight" in result.stdout
+    assert "the float64 engine agrees: 3 laws" in result.stdout
+
+
+def test_lower_only_is_undecided(factory):
+    result = CliRunner().invoke(app, ["laws", factory, "--lower-only", "--quiet"])
+    assert (result.exit_code, result.stdout) == (UNDECIDED, "|0.weight[k,:]|^2 + 0.bias[k]^2 - |2.weight[:,k]|^2\n")
+
+
+def test_the_float64_engine_refuses_a_spec():
+    result = CliRunner().invoke(app, ["count", "relu 2-3-2", "--engine", "numeric"])
+    assert result.exit_code == BAD_REQUEST
+    assert result.stderr.startswith("gradlaws: the float64 engine runs torch modules")
