@@ -15,6 +15,9 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
+import gradlaws as gl
+from gradlaws.report.text import answer_text
+
 LAYERS, HEADS, WIDTH, INNER, POSITIONS = 12, 12, 768, 3072, 1024
 
 
@@ -37,9 +40,6 @@ def expected() -> int:
 def main() -> None:
     """Find and print them."""
     started = time.perf_counter()
-    import gradlaws as gl
-    from gradlaws.report.text import answer_text
-
     answer = gl.laws(*gpt2_small(), lower_only=True)
     print(answer_text(answer))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
