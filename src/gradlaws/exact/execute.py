@@ -100,15 +100,30 @@ def execute(graph: fx.Graph, bindings: Mapping[str, Any], wanted: Sequence[fx.No
         UnsupportedError: an operation has no rule.
     """
     values: dict[fx.Node, Any] = {}
+    needed = _ancestors(wanted)
     for node in graph.nodes:
+        if node not in needed:
+            continue
         if node.op == "placeholder":
             values[node] = bindings[node.name]
         elif node.op == "call_function":
             args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
             values[node] = _call(node, args, kwargs, context)
-        elif node.op != "output":
+        else:
             raise UnsupportedError(f"cannot run a {node.op} step of the program ({node.target}): {user_line(node)}")
     return [values[node] for node in wanted]
+
+
+def _ancestors(nodes: Sequence[fx.Node]) -> set[fx.Node]:
+    """Everything that some values are computed from; checks and unused results are left out."""
+    found: set[fx.Node] = set()
+    todo = list(nodes)
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo += node.all_input_nodes
+    return found
 
 
 def operation(node: fx.Node) -> str:
