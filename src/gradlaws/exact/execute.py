@@ -23,10 +23,14 @@ from gradlaws.exact.constants import Residues
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.jet import Jet, constant
 
+_TORCH = torch.__file__.rsplit("/", 1)[0]
+
 Epsilon = Literal["generic", "zero"]
 Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
 """Rules by operation, for example ``aten.linear``."""
+TAKES_MASKS: set[str] = set()
+"""Operations whose rule knows what to do with a value some of whose entries are minus infinity."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -84,8 +88,7 @@ class Context:
         """
         if isinstance(x, Jet):
             return x
-        if isinstance(x, Masked):
-            raise UnsupportedError("a mask of minus infinities was used outside a softmax: apply softmax to it first")
+        _refuse_mask(x)
         if isinstance(x, Data):
             return constant(self.field.reduce(x.values.to(torch.float64)), self.field)
         if isinstance(x, Tensor):
@@ -133,13 +136,19 @@ def operation(node: fx.Node) -> str:
 
 
 def user_line(node: fx.Node) -> str:
-    """The innermost line of the user's code that led to a step."""
+    """The innermost line of the user's code that led to a step; a line of torch where there is none."""
     trace = node.meta.get("stack_trace") or ""
     lines = re.findall(r'File "(.+?)", line (\d+), in .*\n\s*(.*)', trace)
     if not lines:
         return f"step {node.name}"
-    file, number, code = lines[-1]
+    own = [line for line in lines if not line[0].startswith(_TORCH)]
+    file, number, code = (own or lines)[-1]
     return f"{file.rsplit('/', 1)[-1]}:{number}: {code}"
+
+
+def _refuse_mask(x: Any) -> None:
+    if isinstance(x, Masked):
+        raise UnsupportedError("a mask of minus infinities was used outside a softmax: apply softmax to it first")
 
 
 def _call(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any], context: Context) -> Any:
@@ -155,6 +164,9 @@ def _call(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any], context:
                 "leave out the part of the model that uses it"
             )
         try:
+            if name not in TAKES_MASKS:
+                for x in leaves:
+                    _refuse_mask(x)
             return rule(_Site(context, node), *args, **kwargs)
         except UnsupportedError as error:
             raise UnsupportedError(f"{error} ({name} at {user_line(node)})") from None
