@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from gradlaws.errors import InputError
@@ -88,7 +89,8 @@ def count(
         InputError: the model or an option makes no sense.
         TooLargeError: the closure does not fit in memory.
     """
-    family = _family(model, example_inputs, module_options)
+    with torch.inference_mode(False), torch.enable_grad():
+        family = _family(model, example_inputs, module_options)
     refuse_if_too_large(family.dimension)
     return laws(family, seed=seed, primes=primes, device=device, on_progress=on_progress).count
 
@@ -123,9 +125,14 @@ def laws(
         InputError: the model or an option makes no sense.
         TooLargeError: not even the laws can be searched in memory.
     """
+    with torch.inference_mode(False), torch.enable_grad():  # the caller may be in another mode
+        family = _family(model, example_inputs, module_options)
+        run = Run.start(family, seed, primes, device, on_progress)
+        return _answer(family, run, degree)
+
+
+def _answer(family: Family, run: Run, degree: int | None) -> Answer:
     started = time.perf_counter()
-    family = _family(model, example_inputs, module_options)
-    run = Run.start(family, seed, primes, device, on_progress)
     found = run.polynomial(degree) if degree is not None else run.structured()
     closure = run.close(found.rank)
     if closure and closure.upper > found.rank and degree is None:
@@ -137,12 +144,12 @@ def laws(
         status = Status.CERTAIN if found.failure_probability else Status.PROVED
     evidence = Evidence(
         primes=tuple(field.prime for field in run.fields),
-        seed=seed,
+        seed=run.seed,
         levels=closure.levels if closure else (),
         assumptions=family.assumptions,
         failure_probability=found.failure_probability,
         seconds=time.perf_counter() - started,
-        notes=(*found.notes, *why_open(family, found.rank, closure), *_at_smaller_size(family, closure, seed)),
+        notes=(*found.notes, *why_open(family, found.rank, closure), *_at_smaller_size(family, closure, run.seed)),
     )
     return Answer(family.name, found.laws, Count(found.rank, upper, status, evidence, family.dimension))
 

@@ -19,6 +19,7 @@ from gradlaws.exact.jet import Jet, constant, split
 from gradlaws.exact.rules.activation import choice_shape
 from gradlaws.models.family import Family, Shapes
 from gradlaws.models.record import Program, record
+from gradlaws.models.refusal import refuse_constant
 
 Loss = Literal["any", "mse", "bce", "cross_entropy"]
 LOSSES: tuple[str, ...] = get_args(Loss)
@@ -286,6 +287,7 @@ def from_module(
     family = ModuleFamily(type(module).__name__, program, moving, fixed, cast(Loss, loss), cast(Epsilon, eps))
     if not family.outputs:
         raise UnsupportedError(f"{family.title} returns no floating point tensor: nothing can be trained")
+    refuse_constant(family.outputs, {p for p, name in program.parameters.items() if name in moving}, family.title)
     return family
 
 
