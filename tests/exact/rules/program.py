@@ -88,8 +88,9 @@ def context_of(cases: tuple[Case, ...], field: PrimeField = GUARDED, eps: str = 
 
 def at_squares(cases: tuple[Case, ...], case: Case, order: int, eps: str = "generic") -> tuple[Jet, Context]:
     """Jets of the parameter at which every radicand is a square, and a context."""
+    context = context_of(cases, GUARDED, eps)
     for seed in range(4000):
-        context = context_of(cases, GUARDED, eps)
+        context.squares.clear()
         w = Jet(GUARDED.random((2**order, BATCH, *case.shape), generator(seed)), GUARDED)
         run(cases, case, Jet(w.coefficients[:1], GUARDED), context)
         if all(bool(flags.all()) for flags in context.squares):
