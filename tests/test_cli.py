@@ -165,7 +165,9 @@ def test_the_installed_command_is_this_one():
 # redirects print
 ANNOUNCED = """
 import os
+import signal
 import gradlaws.cli as cli
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts in the background
 inner = cli.count_of
 def announced(*arguments, **options):
     os.write(1, b"begun\\n")

@@ -23,6 +23,7 @@ from tests.models.zoo import (
     Gated,
     LowRank,
     Mixture,
+    Placed,
     Power,
     Residual,
     SoftCap,
@@ -40,7 +41,7 @@ ZERO = {"eps": "zero"}
 CROSS = {"loss": "cross_entropy"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """A module, the shape of an example input, and how many laws it has."""
 
@@ -141,6 +142,7 @@ FEEDFORWARD = [
     Row("s36 circular convolution", lambda: Circular((1, 3, 2), 3), (1, 1, 5), 3),
     Row("s55 residual m=2 r=1", lambda: residual(2, 1), (2,), 2),
     Row("s55 residual m=2 r=2", lambda: residual(2, 2), (2,), 4),
+    Row("s55 residual m=3 r=2", lambda: residual(3, 2), (3,), 4),
     Row("m28 residual swiglu", lambda: Residual(Gated(2, 2)), (2,), 2),
     Row("m37 low rank", lambda: LowRank(3, 2), (3,), 3),
     Row("m37 low rank of rank 1", lambda: LowRank(2, 1), (2,), 1),
@@ -157,6 +159,7 @@ ATTENTION = [
     Row("s41 head wider than rank", attention(2, 5), (2, 2), 28),
     Row("s43 two heads", attention(2, 1, 2), (2, 2), 4),
     Row("s44 two heads", attention(2, 2, 2), (2, 2), 12),
+    Row("m10 learned positions", lambda: Placed(2, 2, Attention(2, 2)), (2, 2), 6),
     Row("m10 two heads, causal", attention(2, 2, 2, causal=True), (3, 2), 12),
     Row("s45 rope", attention(2, 2, frequencies=(1.0,)), (3, 2), 4),
     Row("s45 rope, wider", attention(3, 2, frequencies=(1.0,)), (3, 3), 4),

@@ -227,6 +227,29 @@ class Circular(nn.Sequential):
         super().__init__(first, nn.ReLU(), second)
 
 
+class Placed(nn.Module):
+    """Adds learned positions to a sequence."""
+
+    def __init__(self, tokens: int, width: int, inner: nn.Module):
+        super().__init__()
+        self.positions = nn.Parameter(torch.ones(tokens, width))
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x + self.positions)
+
+
+class Watched(nn.Module):
+    """A mixture that also returns something of its logits, for an auxiliary loss."""
+
+    def __init__(self, mixture: Mixture, watch):
+        super().__init__()
+        self.mixture, self.watch = mixture, watch
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.mixture(x), self.watch(self.mixture.router(x))
+
+
 class Tied(nn.Module):
     """A language model whose head is its embedding table."""
 

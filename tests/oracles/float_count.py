@@ -28,7 +28,7 @@ def count_laws(network: Network, seed: int = 0) -> int:
     for length in range(1, _DEEPEST + 1):
         words = torch.randn(len(theta) - len(span) + _SPARE, length, _numbers(network), generator=random).double()
         words = vmap(vmap(lambda letter: _scaled(network, letter, theta)))(words)
-        grown = _extend(span, vmap(lambda word: _bracket(network, list(word))(theta))(words))
+        grown = extend(span, vmap(lambda word: _bracket(network, list(word))(theta))(words))
         if len(grown) in (len(span), len(theta)):
             return len(theta) - len(grown)
         span = grown
@@ -62,7 +62,7 @@ def potential(network: Network, theta: Tensor, s: Tensor) -> Tensor:
     return c @ hidden
 
 
-def _extend(span: Tensor, rows: Tensor) -> Tensor:
+def extend(span: Tensor, rows: Tensor) -> Tensor:
     """An orthonormal basis of the old span and the new rows.
 
     Rows are brackets of fields of length one. Only rows that are not zero up to rounding on that scale are brought to

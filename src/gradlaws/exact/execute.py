@@ -23,10 +23,14 @@ from gradlaws.exact.constants import Residues
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.jet import Jet, constant
 
+_TORCH = torch.__file__.rsplit("/", 1)[0]
+
 Epsilon = Literal["generic", "zero"]
 Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
 """Rules by operation, for example ``aten.linear``."""
+TAKES_MASKS: set[str] = set()
+"""Operations whose rule knows what to do with a value some of whose entries are minus infinity."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -84,8 +88,7 @@ class Context:
         """
         if isinstance(x, Jet):
             return x
-        if isinstance(x, Masked):
-            raise UnsupportedError("a mask of minus infinities was used outside a softmax: apply softmax to it first")
+        _refuse_mask(x)
         if isinstance(x, Data):
             return constant(self.field.reduce(x.values.to(torch.float64)), self.field)
         if isinstance(x, Tensor):
@@ -100,15 +103,30 @@ def execute(graph: fx.Graph, bindings: Mapping[str, Any], wanted: Sequence[fx.No
         UnsupportedError: an operation has no rule.
     """
     values: dict[fx.Node, Any] = {}
+    needed = _ancestors(wanted)
     for node in graph.nodes:
+        if node not in needed:
+            continue
         if node.op == "placeholder":
             values[node] = bindings[node.name]
         elif node.op == "call_function":
             args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
             values[node] = _call(node, args, kwargs, context)
-        elif node.op != "output":
+        else:
             raise UnsupportedError(f"cannot run a {node.op} step of the program ({node.target}): {user_line(node)}")
     return [values[node] for node in wanted]
+
+
+def _ancestors(nodes: Sequence[fx.Node]) -> set[fx.Node]:
+    """Everything that some values are computed from; checks and unused results are left out."""
+    found: set[fx.Node] = set()
+    todo = list(nodes)
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo += node.all_input_nodes
+    return found
 
 
 def operation(node: fx.Node) -> str:
@@ -118,13 +136,19 @@ def operation(node: fx.Node) -> str:
 
 
 def user_line(node: fx.Node) -> str:
-    """The innermost line of the user's code that led to a step."""
+    """The innermost line of the user's code that led to a step; a line of torch where there is none."""
     trace = node.meta.get("stack_trace") or ""
     lines = re.findall(r'File "(.+?)", line (\d+), in .*\n\s*(.*)', trace)
     if not lines:
         return f"step {node.name}"
-    file, number, code = lines[-1]
+    own = [line for line in lines if not line[0].startswith(_TORCH)]
+    file, number, code = (own or lines)[-1]
     return f"{file.rsplit('/', 1)[-1]}:{number}: {code}"
+
+
+def _refuse_mask(x: Any) -> None:
+    if isinstance(x, Masked):
+        raise UnsupportedError("a mask of minus infinities was used outside a softmax: apply softmax to it first")
 
 
 def _call(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any], context: Context) -> Any:
@@ -140,6 +164,9 @@ def _call(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any], context:
                 "leave out the part of the model that uses it"
             )
         try:
+            if name not in TAKES_MASKS:
+                for x in leaves:
+                    _refuse_mask(x)
             return rule(_Site(context, node), *args, **kwargs)
         except UnsupportedError as error:
             raise UnsupportedError(f"{error} ({name} at {user_line(node)})") from None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from gradlaws.errors import InputError
@@ -63,7 +64,8 @@ def count(
         TooLargeError: the closure does not fit in memory.
     """
     if engine == "exact":
-        model, example_inputs, module_options = _family(model, example_inputs, module_options), None, {}
+        with torch.inference_mode(False), torch.enable_grad():
+            model, example_inputs, module_options = _family(model, example_inputs, module_options), None, {}
         refuse_if_too_large(model.dimension)
     return laws(
         model,
@@ -120,14 +122,14 @@ def laws(
         raise InputError(f"unknown flow {flow!r}: expected one of {', '.join(FLOWS)}")
     if engine not in ENGINES:
         raise InputError(f"unknown engine {engine!r}: expected one of {', '.join(ENGINES)}")
-    if engine == "numeric":
-        return _numeric(model, example_inputs, seed, module_options, on_progress, None)
-    family = _family(model, example_inputs, module_options)
-    run = Run.start(family, seed, primes, device, on_progress)
-    answer = _exact(run, degree, lower_only)
-    if engine == "both":
-        return _numeric(model, example_inputs, seed, module_options, on_progress, answer)
-    return answer
+    with torch.inference_mode(False), torch.enable_grad():  # the caller may be in another mode
+        if engine == "numeric":
+            return _numeric(model, example_inputs, seed, module_options, on_progress, None)
+        run = Run.start(_family(model, example_inputs, module_options), seed, primes, device, on_progress)
+        answer = _exact(run, degree, lower_only)
+        if engine == "both":
+            return _numeric(model, example_inputs, seed, module_options, on_progress, answer)
+        return answer
 
 
 def _exact(run: Run, degree: int | None, lower_only: bool) -> Answer:

@@ -22,6 +22,7 @@ from gradlaws.models.assumptions import assumed_of, normalises
 from gradlaws.models.family import Family, Shapes
 from gradlaws.models.pool import FREE, Pool, pool_of
 from gradlaws.models.record import Program, record
+from gradlaws.models.refusal import refuse_constant
 from gradlaws.models.squares import all_square, enough, merit
 
 Loss = Literal["any", "mse", "bce", "cross_entropy"]
@@ -343,6 +344,7 @@ def from_module(
     family = ModuleFamily(type(module).__name__, program, moving, fixed, cast(Loss, loss), cast(Epsilon, eps))
     if not family.outputs:
         raise UnsupportedError(f"{family.title} returns no floating point tensor: nothing can be trained")
+    refuse_constant(family.outputs, {p for p, name in program.parameters.items() if name in moving}, family.title)
     weights = {name: p.detach() for name, p in module.named_parameters()} if at == "weights" else None
     return replace(family, pool=pool_of(program, family.drawn_inputs, data, weights))
 

@@ -18,6 +18,7 @@ import gradlaws.exact.rules  # noqa: F401 - registers the rules
 from gradlaws.errors import InputError, UnsupportedError
 from gradlaws.exact.execute import RULES, operation
 from gradlaws.models.refusal import refuse
+from gradlaws.models.stopped import detach_regions
 
 _ROUNDS = 3
 _REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -52,6 +53,7 @@ def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _refuse_types(module)
+        args, kwargs = pytree.tree_map_only(Tensor, lambda t: t.detach().clone(), (args, kwargs))
         _probe(_copy(module), args, kwargs)
         return _program(_copy(module), args, kwargs)
 
@@ -82,7 +84,9 @@ def _program(duplicate: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 def _export(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ExportedProgram:
     """The graph of operations; those without a rule are taken apart as far as torch knows how to."""
     try:
-        exported = export(module, args, kwargs, strict=False).run_decompositions({})
+        exported = export(module, args, kwargs, strict=False)
+        detach_regions(exported)
+        exported = exported.run_decompositions({})
         for _ in range(_ROUNDS):
             missing = {node.target for node in exported.graph.nodes if _has_no_rule(node)}
             known = default_decompositions() if missing else {}
@@ -126,9 +130,8 @@ def _probe(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     looked at instead.
     """
     before = [t.clone() for t in (*module.parameters(), *module.buffers())]
-    inputs = pytree.tree_map_only(Tensor, torch.clone, (args, kwargs))
     try:
-        first, second = (_tensors(module(*inputs[0], **inputs[1])) for _ in range(2))
+        first, second = (_tensors(module(*args, **kwargs)) for _ in range(2))
     except Exception as error:
         raise InputError(
             f"{type(module).__name__} fails on the example inputs: {_first_sentence(error)}; pass inputs that its "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import torch
 from torch import Tensor, fx
 from torch.export import ExportedProgram
@@ -11,6 +13,7 @@ from torch.utils import _pytree as pytree
 from gradlaws.errors import UnsupportedError
 from gradlaws.exact.execute import RULES, operation, user_line
 
+_TAKEN_OUT = ("aten.item", "aten._local_scalar_dense")
 _STATISTICS = "aten._native_batch_norm_legit_functional"
 
 
@@ -28,6 +31,10 @@ def refuse(program: ExportedProgram, title: str) -> None:
             raise UnsupportedError(
                 f"{title} draws random numbers ({name} at {line}): pass the noise as an input, or remove it"
             )
+        if name in _TAKEN_OUT:
+            raise UnsupportedError(
+                f"a number is taken out of a tensor ({name} at {line}): keep it a tensor, so that its derivative counts"
+            )
         if any(not _static(value) for value in pytree.tree_leaves(node.meta.get("val"))):
             raise UnsupportedError(
                 f"the shape of a tensor depends on values ({name} at {line}): index with whole numbers or multiply by "
@@ -40,6 +47,32 @@ def refuse(program: ExportedProgram, title: str) -> None:
                 f"{title} changes its buffer {spec.target} when it runs: only the running statistics of batch "
                 "normalisation and whole-number counters may change; call model.eval() or remove the buffer"
             )
+
+
+def refuse_constant(outputs: Sequence[fx.Node], moving: Collection[str], title: str) -> None:
+    """See that some output depends on a parameter that moves.
+
+    Args:
+        outputs: floating point results.
+        moving: placeholders of the parameters that are trained.
+        title: what to call the module.
+
+    Raises:
+        UnsupportedError: none does.
+    """
+    seen: set[fx.Node] = set()
+    todo = list(outputs)
+    while todo:
+        node = todo.pop()
+        if node.name in moving:
+            return
+        if node not in seen and operation(node) != "aten.detach":
+            todo += node.all_input_nodes
+        seen.add(node)
+    raise UnsupportedError(
+        f"no output of {title} depends on a parameter that moves: return something that a loss can be made of, not "
+        "detached"
+    )
 
 
 def _static(value: object) -> bool:

@@ -6,11 +6,11 @@ import torch
 from gradlaws.exact.execute import RULES
 from gradlaws.exact.jet import Jet
 from tests.asserts import assert_residues
-from tests.exact.rules.cases import ARITHMETIC, PRODUCTS, STRUCTURE
-from tests.exact.rules.program import gradients, in_torch, over_the_field
+from tests.exact.rules.cases import ARITHMETIC, PRODUCTS, STRUCTURE, Case
+from tests.exact.rules.program import gradients, in_torch, integers, over_the_field
 from tests.samplers import GUARDED
 
-CASES = [*PRODUCTS, *STRUCTURE, *ARITHMETIC]
+CASES = (*PRODUCTS, *STRUCTURE, *ARITHMETIC)
 PLANTED = {
     "aten.mul": "mul",
     "aten.sum": "sum over axes",
@@ -23,15 +23,15 @@ FORGETFUL = {"aten.mul": "mul", "aten.matmul": "matmul", "aten.einsum": "einsum 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_values_and_mixed_derivatives_are_those_of_torch(case):
-    w, found = over_the_field(case.function, case.shape, case.examples, order=2)
+    w, found = over_the_field(CASES, case, order=2)
     assert_residues(found, GUARDED)
-    expected = in_torch(case.function, w, case.examples)
+    expected = in_torch(case, w)
     assert torch.equal(found, GUARDED.reduce(expected))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_gradients_and_their_derivatives_are_those_of_torch(case):
-    found, expected = gradients(case.function, case.shape, case.examples)
+    found, expected = gradients(CASES, case)
     assert_residues(found, GUARDED)
     assert torch.equal(found, expected)
 
@@ -46,9 +46,9 @@ def test_a_planted_wrong_rule_is_seen(monkeypatch, name):
         return out + out.sum()
 
     monkeypatch.setitem(RULES, name, wrong)
-    w, found = over_the_field(case.function, case.shape, case.examples, order=1)
-    assert not torch.equal(found, GUARDED.reduce(in_torch(case.function, w, case.examples)))
-    found, expected = gradients(case.function, case.shape, case.examples)
+    w, found = over_the_field(CASES, case, order=1)
+    assert not torch.equal(found, GUARDED.reduce(in_torch(case, w)))
+    found, expected = gradients(CASES, case)
     assert not torch.equal(found, expected)
 
 
@@ -62,11 +62,10 @@ def test_a_rule_that_forgets_the_last_coefficient_is_seen(monkeypatch, name):
         return Jet(torch.cat([out.coefficients[:-1], 0 * out.coefficients[-1:]]), out.field)
 
     monkeypatch.setitem(RULES, name, forgetful)
-    w, found = over_the_field(case.function, case.shape, case.examples, order=2)
-    assert not torch.equal(found, GUARDED.reduce(in_torch(case.function, w, case.examples)))
+    w, found = over_the_field(CASES, case, order=2)
+    assert not torch.equal(found, GUARDED.reduce(in_torch(case, w)))
 
 
 def test_a_case_that_is_not_whole_is_no_case():
-    w, _ = over_the_field(torch.square, (3,), (), order=1)
     with pytest.raises(AssertionError, match="not whole"):
-        in_torch(lambda v: v / 3, w, ())
+        in_torch(Case("third", lambda w: w / 3, (3,)), integers((2, 2, 3), 1))

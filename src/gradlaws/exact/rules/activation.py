@@ -56,7 +56,8 @@ ATTENTION = "aten.scaled_dot_product_attention"
 def choice_shape(node: Any) -> tuple[int, ...] | None:
     """The shape of the random residues that a step of a program needs, or None."""
     name = operation(node)
-    if name in GATED:
+    binary = name in ("aten.max", "aten.min") and len(node.all_input_nodes) > 1
+    if name in GATED or binary:
         value = node.meta["val"]
         return tuple((value[0] if isinstance(value, tuple | list) else value).shape)
     if name in POOLED:
@@ -216,8 +217,8 @@ def _max(site: Any, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest of all entries, or values and places along an axis."""
     if dim is None:
         return _amax(site, x)
-    if not isinstance(dim, int):
-        raise UnsupportedError("the larger of two tensors is torch.maximum, the smaller one torch.minimum")
+    if not isinstance(dim, int):  # the other of two tensors
+        return _extreme(site, x, dim)
     place = _argmax(site, x, dim, True)
     value = gather(x, dim, place)
     if keepdim:

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from gradlaws.errors import UnsupportedError
 from gradlaws.exact import autodiff
 from gradlaws.exact.constants import MINUS_INFINITY
-from gradlaws.exact.execute import RULES, Data, Masked
+from gradlaws.exact.execute import RULES, TAKES_MASKS, Data, Masked
 from gradlaws.exact.jet import Jet
 
 aten = torch.ops.aten
@@ -235,11 +235,16 @@ def gather(x: Jet, dim: int, index: Any) -> Jet:
 def _where(site: Any, condition: Any, a: Any, b: Any) -> Any:
     truth = condition.values if isinstance(condition, Data) else condition.unsqueeze(0)
     if is_minus_infinity(b):
-        return Masked(site.context.jet(a), ~truth)
+        return _hidden(site, a, ~truth)
     if is_minus_infinity(a):
-        return Masked(site.context.jet(b), truth)
+        return _hidden(site, b, truth)
     keep, one = site.context.jet(condition), site.context.number(1.0)
     return keep * site.context.jet(a) + (one - keep) * site.context.jet(b)
+
+
+def _hidden(site: Any, x: Any, dead: Tensor) -> Masked:
+    """Some more entries become minus infinity."""
+    return Masked(x.jet, x.dead | dead) if isinstance(x, Masked) else Masked(site.context.jet(x), dead)
 
 
 def _masked_fill(site: Any, x: Any, mask: Any, value: Any) -> Any:
@@ -292,3 +297,7 @@ RULES |= {
     "aten.masked_fill": _masked_fill,
     "aten.expand_as": _expand_as,
 }
+TAKES_MASKS |= {f"aten.{name}" for name in (*_MOVES, "clone", "contiguous", "to", "_to_copy", "type_as", "float")}
+TAKES_MASKS |= {"getitem", "aten.add", "aten.mul", "aten.div", "aten.true_divide", "aten.where", "aten.masked_fill"}
+TAKES_MASKS |= {"aten.softmax", "aten._softmax", "aten.log_softmax", "aten._log_softmax", "aten.dropout"}
+TAKES_MASKS |= {"aten.addmm", "aten.baddbmm", "aten.scaled_dot_product_attention"}
