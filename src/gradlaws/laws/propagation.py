@@ -1,11 +1,11 @@
 """Proofs of laws of recorded programs: the gradient of a law, as a direction, moves no output.
 
 A law h is conserved exactly if ``<grad h, grad psi_s> = 0`` for every input, cotangent and choice s, that is if the
-derivative of every output along the direction ``grad h(theta)`` is zero; for a loss whose cotangents add up to zero over
-the last axis it may be constant along that axis. The program is run once in polynomials with rational coefficients, each
-entry with its derivative. Wherever the derivative of an entry is the zero polynomial its value becomes a new variable: an
-identity for free values implies it for the actual ones. Nothing is random, so what is proved holds for the program in
-real arithmetic, with the conventions for constants and normalisations that the evidence lists.
+derivative of every output along the direction ``grad h(theta)`` is zero; for a loss whose cotangents add up to zero
+over the last axis it may be constant along that axis. The program is run once in polynomials with rational
+coefficients, each entry with its derivative. Wherever the derivative of an entry is the zero polynomial its value
+becomes a new variable: an identity for free values implies it for the actual ones. Nothing is random, so what is proved
+holds for the program in real arithmetic, with the conventions for constants and normalisations that the evidence lists.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from gradlaws.models.family import Shapes, size
 if TYPE_CHECKING:
     from gradlaws.models.module import ModuleFamily
 
-WORK = 1_000_000
-"""Products of terms that the proof of one scalar law may cost (about a second)."""
+WORK = 50_000
+"""Products of terms that the proof of one scalar law may cost (a fifth of a second); thousands are common."""
 
 ENTRIES = 2**20
 """Programs with more intermediate values are not propagated through."""

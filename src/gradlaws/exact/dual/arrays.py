@@ -78,7 +78,9 @@ def contract(cells: Cells, a: Tensor, b: Tensor) -> Tensor:
 def _paired(cells: Cells, pairs: Sequence[tuple[int, int]], rest: bool) -> Dual:
     left, right = [cells.dual(a) for a, _ in pairs], [cells.dual(b) for _, b in pairs]
     both = list(zip(left, right, strict=True))
-    cells.spend(sum(len(x.tangent.terms) * len(y.value.terms) + len(x.value.terms) * len(y.tangent.terms) for x, y in both))
+    cells.spend(
+        sum(len(x.tangent.terms) * len(y.value.terms) + len(x.value.terms) * len(y.tangent.terms) for x, y in both)
+    )
     cells.spend(sum(len(x.value.terms) * len(y.value.terms) for x, y in both))
     tangent = sum_of_products([pair for x, y in both for pair in ((x.tangent, y.value), (x.value, y.tangent))])
     if not tangent.terms:

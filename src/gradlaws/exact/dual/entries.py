@@ -140,15 +140,13 @@ def _smooth(name: str) -> Callable[..., Any]:
     return rule
 
 
-DUAL_RULES |= {f"aten.{name}": _gated for name in ("relu", "leaky_relu", "rrelu", "abs")}
-DUAL_RULES |= {
-    f"aten.{name}": _bent
-    for name in "threshold hardtanh relu6 clamp clamp_min clamp_max hardsigmoid elu celu selu hardswish".split()
-}
-DUAL_RULES |= {
-    f"aten.{name}": _smooth(name)
-    for name in "gelu silu mish sigmoid tanh softplus log_sigmoid erf exp log sin cos log1p expm1 atan".split()
-}
+_GATED = ("relu", "leaky_relu", "rrelu", "abs")
+_BENT = ("threshold", "hardtanh", "relu6", "clamp", "clamp_min", "clamp_max", "hardsigmoid", "elu", "celu", "selu")
+_SMOOTH = ("gelu", "silu", "mish", "sigmoid", "tanh", "softplus", "log_sigmoid", "erf", "exp", "log", "sin", "cos")
+
+DUAL_RULES |= {f"aten.{name}": _gated for name in _GATED}
+DUAL_RULES |= {f"aten.{name}": _bent for name in (*_BENT, "hardswish")}
+DUAL_RULES |= {f"aten.{name}": _smooth(name) for name in _SMOOTH}
 DUAL_RULES |= {
     "aten.add": _add,
     "aten.sub": _sub,

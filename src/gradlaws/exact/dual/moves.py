@@ -9,20 +9,24 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from gradlaws.exact.dual.arrays import LARGEST
 from gradlaws.exact.dual.cells import ONE, Dual, NotProvedError
 from gradlaws.exact.dual.run import DUAL_RULES, STRUCTURAL, Entries, Site, Unknown
 from gradlaws.exact.polynomial import Polynomial, variable
 
 aten = torch.ops.aten
 
+# fmt: off
 _MOVES = (
-    "view reshape permute transpose t expand unsqueeze squeeze slice select split split_with_sizes chunk unbind clone "
-    "alias contiguous flatten unflatten movedim narrow flip roll repeat repeat_interleave _unsafe_view swapaxes "
-    "lift_fresh_copy lift_fresh select_copy expand_as pixel_shuffle unfold diagonal upsample_nearest1d "
-    "upsample_nearest2d channel_shuffle adjoint mT"
-).split()
-_PADDED = "tril triu diag_embed".split()
-_CASTS = "to _to_copy type_as float double half bfloat16".split()
+    "view", "reshape", "permute", "transpose", "t", "expand", "unsqueeze", "squeeze", "slice", "select", "split",
+    "split_with_sizes", "chunk", "unbind", "clone", "alias", "contiguous", "flatten", "unflatten", "movedim",
+    "narrow", "flip", "roll", "repeat", "repeat_interleave", "_unsafe_view", "swapaxes", "lift_fresh_copy",
+    "lift_fresh", "select_copy", "expand_as", "pixel_shuffle", "unfold", "diagonal", "upsample_nearest1d",
+    "upsample_nearest2d", "channel_shuffle", "adjoint", "mT",
+)
+# fmt: on
+_PADDED = ["tril", "triu", "diag_embed"]
+_CASTS = ["to", "_to_copy", "type_as", "float", "double", "half", "bfloat16"]
 
 
 def moved(op: Callable[..., Any], cells: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -103,6 +107,10 @@ def select(site: Site, x: Any, index: Any, dim: int, pick: Callable[[Tensor, Ten
     if isinstance(index, Tensor):
         return Entries(moved(pick, x.cells, index))
     length, handles = x.cells.shape[dim], index.handles
+    if not bool(site.cells.moving(x.cells).any()):
+        return site.still()
+    if handles.numel() * x.cells.numel() > LARGEST:
+        raise NotProvedError("a table is too large")
     every = [moved(pick, x.cells, torch.full_like(handles, i)) for i in range(length)]
     shape = list(x.cells.shape)
     shape[dim] = handles.numel()
@@ -118,7 +126,8 @@ def _mixed(site: Site, candidates: Tensor, handles: Tensor) -> Tensor:
     moving = cells.moving(candidates).any(0)
     places = moving.nonzero(as_tuple=True)
     duals = []
-    for handle, column in zip(handles[places].tolist(), candidates[(slice(None), *places)].T.tolist(), strict=True):
+    columns = candidates.movedim(0, -1)[places]
+    for handle, column in zip(handles[places].tolist(), columns.tolist(), strict=True):
         mixed = Dual(Polynomial({}), Polynomial({}))
         for indicator, cell in zip(_indicators(site, handle, len(column)), column, strict=True):
             mixed = mixed + cells.times(Dual(indicator, Polynomial({})), cells.dual(cell))
@@ -133,7 +142,7 @@ def _indicators(site: Site, handle: int, length: int) -> list[Polynomial]:
 
     def make() -> list[Polynomial]:
         names = cells.fresh((length - 1,)).tolist()
-        cells.relations.indicators.update({name: names[0] for name in names})
+        cells.relations.indicators.update(dict.fromkeys(names, names[0]))
         last = ONE
         for name in names:
             last = last + variable(name) * -1

@@ -193,7 +193,9 @@ def _weight_norm(site: Site, v: Any, g: Any, dim: int = 0) -> Entries:
     cells = site.entries(v)
     axes = [axis for axis in range(cells.dim()) if axis != dim % cells.dim()]
     squares = total(site.cells, multiply(site.cells, cells, cells), axes, keepdim=True)
-    return Entries(multiply(site.cells, multiply(site.cells, cells, inverse_root(site.cells, squares)), site.entries(g)))
+    return Entries(
+        multiply(site.cells, multiply(site.cells, cells, inverse_root(site.cells, squares)), site.entries(g))
+    )
 
 
 DUAL_RULES |= {

@@ -89,7 +89,7 @@ def _patches(x: Tensor, kernel: list[int], steps: list[int], widths: list[int], 
         span = gaps[axis] * (kernel[axis] - 1) + 1
         x = x.unfold(2 + axis, span, steps[axis])
     for axis in range(order):
-        x = x[(..., slice(None, None, gaps[axis]), *[slice(None)] * (order - axis - 1))]
+        x = x.movedim(2 + order + axis, -1)[..., :: gaps[axis]].movedim(-1, 2 + order + axis)
     return x
 
 

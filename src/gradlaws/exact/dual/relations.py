@@ -1,8 +1,8 @@
 """When a polynomial vanishes because of what is known of its variables.
 
 Three kinds of relation occur: an indicator that picks one of several things, ``e_i e_j = 0`` and ``e_i^2 = e_i``; a
-reciprocal, ``w a = 1``; an inverse square root, ``r^2 a = 1``. The argument a of a relation contains older variables only.
-What is decided is sufficient: a polynomial that is said to vanish does so wherever the relations hold.
+reciprocal, ``w a = 1``; an inverse square root, ``r^2 a = 1``. The argument a of a relation contains older variables
+only. What is decided is sufficient: a polynomial that is said to vanish does so wherever the relations hold.
 """
 
 from __future__ import annotations

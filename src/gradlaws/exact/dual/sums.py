@@ -15,7 +15,7 @@ from gradlaws.exact.dual.run import DUAL_RULES, Entries, Site, Unknown
 
 
 def _axes(x: Tensor, dim: Any) -> list[int]:
-    if dim is None or dim == [] or dim == ():
+    if dim is None or dim in ([], ()):
         return list(range(x.dim()))
     return [dim] if isinstance(dim, int) else list(dim)
 
