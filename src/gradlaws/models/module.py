@@ -10,6 +10,7 @@ from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
 
 import gradlaws.exact.rules  # noqa: F401 - registers the rules
 from gradlaws.errors import InputError, UnsupportedError
@@ -74,7 +75,7 @@ class ModuleFamily(Family):
                 shapes[f"input {name}"] = tuple(value.shape)
         for node in self.program.graph.nodes:
             if operation(node) in GATED:
-                shapes[f"choice {node.name}"] = tuple(node.meta["val"].shape)
+                shapes[f"choice {node.name}"] = tuple(pytree.tree_leaves(node.meta["val"])[0].shape)
             elif operation(node) in POOLED:
                 shapes[f"choice {node.name}"] = tuple(node.args[0].meta["val"].shape)
         return shapes | {f"cotangent {i}": tuple(node.meta["val"].shape) for i, node in enumerate(self.outputs)}
@@ -368,5 +369,5 @@ _ASSUMPTIONS = (
         "smooth functions are known by their differential equations; their values at generic points are generic",
     ),
     ("cos", "rotary tables are generic points of the circle with the addition law"),
-    ("dropout", "dropout masks are random factors"),
+    ("dropout native_dropout", "dropout masks are random factors"),
 )

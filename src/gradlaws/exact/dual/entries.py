@@ -163,5 +163,6 @@ DUAL_RULES |= {
     "aten.addcmul": _addcmul,
     "aten.prelu": _prelu,
     "aten.dropout": _dropout,
+    "aten.native_dropout": lambda site, x, p, train: (_dropout(site, x, p, train), site.still()[1]),
 }
 STRUCTURAL |= {"aten.add", "aten.mul", "aten.div"}

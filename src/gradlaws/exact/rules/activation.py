@@ -27,7 +27,16 @@ GATED = frozenset(
         "clamp_max",
         "threshold",
     ]
-) | {"aten.prelu", "aten.elu", "aten.celu", "aten.selu", "aten.hardswish", "aten.hardsigmoid", "aten.dropout"}
+) | {
+    "aten.prelu",
+    "aten.elu",
+    "aten.celu",
+    "aten.selu",
+    "aten.hardswish",
+    "aten.hardsigmoid",
+    "aten.dropout",
+    "aten.native_dropout",
+}
 """Operations that need one random residue for each entry."""
 
 POOLED = frozenset({"aten.max_pool2d", "aten.amax", "aten.topk", "aten.argmax", "aten.sort"})
@@ -206,4 +215,5 @@ RULES |= {
     "aten.sort": _sort,
     "aten.argmax": _argmax,
     "aten.dropout": _dropout,
+    "aten.native_dropout": lambda site, x, p, train: (_dropout(site, x, p, train), None),
 }
