@@ -131,6 +131,13 @@ TRUE = {
         "linear",
         lambda n: [(1, n["2.weight"].T)],
     ),
+    "log softmax": (
+        nn.Sequential(nn.Linear(2, 3), nn.LogSoftmax(-1)),
+        ROW,
+        {},
+        "linear",
+        lambda n: [(1, n["0.weight"].T)],
+    ),
     "convolutions": (CONV, IMAGE, {}, "diagonal", lambda n: units(n, "0", "3")),
     "batch statistics": (
         nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(2, 2, 1)).train(),
@@ -192,6 +199,11 @@ FALSE = {
     "experts mixed up": (
         *TRUE["chosen experts"][:4],
         lambda n: [(1, n["up"].reshape(6, 2)), (-1, n["down"][::-1].swapaxes(1, 2).reshape(6, 2))],
+    ),
+    "log softmax over something else": (
+        nn.Sequential(nn.Linear(2, 3), nn.LogSoftmax(0)),
+        ROW.expand(2, 2),
+        *TRUE["log softmax"][2:],
     ),
     "head without cross entropy": (*TRUE["cross entropy"][:2], {}, *TRUE["cross entropy"][3:]),
     "scale with eps": (*TRUE["scale before a layer norm"][:2], {}, *TRUE["scale before a layer norm"][3:]),
