@@ -42,12 +42,14 @@ def test_multiples_of_values_get_names_and_keep_their_ratios():
     assert cells.dual(b) == Dual(variable(a) * -3, variable(a))
 
 
-def test_a_value_with_another_derivative_is_written_out():
+def test_a_short_value_with_another_derivative_is_written_out():
     cells = cells_with({})
     long = X * Y + Z
     for dual in (Dual(long, X), Dual(X * Y, X * Y)):
         (cell,) = cells.record([dual])
         assert cells.dual(cell) == dual
+    (cell,) = cells.record([Dual((X + Y + Z) * (X + Y + Z) * (X + Y + Z), X)])
+    assert cells.dual(cell) == Dual(variable(cell), X)
     exact = cells_with({}, names=False)
     (cell,) = exact.record([Dual(long, long)])
     assert exact.value(cell) == long

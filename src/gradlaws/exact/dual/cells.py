@@ -27,6 +27,9 @@ ZERO = 0
 DEAD = -1
 """Stands for minus infinity: softmax gives it weight zero."""
 
+_LONG = 4
+"""A value with more than so many terms for each of its derivative gets a name, where names may be given."""
+
 NOTHING = Polynomial({})
 ONE = constant(1)
 
@@ -155,7 +158,7 @@ class Cells:
 
     def record(self, duals: Sequence[Dual]) -> list[int]:
         """Cells for computed numbers: those whose derivative vanishes become variables."""
-        self.spend(sum(len(dual.tangent.terms) for dual in duals))
+        self.spend(sum(len(dual.value.terms) + len(dual.tangent.terms) for dual in duals))
         cells = self.fresh((len(duals),)).tolist()
         moving = {
             cell: dual
@@ -174,7 +177,7 @@ class Cells:
 
 
 def _named(moving: dict[int, Dual]) -> dict[int, Dual]:
-    """Where every derivative is a multiple of some value, let the long values be variables.
+    """Where every derivative is a multiple of some value, let the values be variables; elsewhere only long ones.
 
     An identity that holds for free values holds for the actual ones; two values in a constant ratio stay so.
     """
@@ -187,12 +190,18 @@ def _named(moving: dict[int, Dual]) -> dict[int, Dual]:
         pair = []
         for key, scale in map(_keyed, (dual.value, dual.tangent)):
             if key not in names:
-                return moving
+                return {cell: _shortened(cell, dual) for cell, dual in moving.items()}
             name, unit = names[key]
             ratio = scale / unit
             pair.append(name * (ratio.numerator if ratio.denominator == 1 else ratio))
         renamed[cell] = Dual(*pair)
     return renamed
+
+
+def _shortened(cell: int, dual: Dual) -> Dual:
+    """A value much longer than its derivative is hardly needed to see that derivative cancel."""
+    long = len(dual.value.terms) > _LONG * (1 + len(dual.tangent.terms))
+    return Dual(variable(cell), dual.tangent) if long else dual
 
 
 _Key = frozenset[tuple[Monomial, Fraction | int]]
