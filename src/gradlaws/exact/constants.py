@@ -79,7 +79,7 @@ class Residues:
                 f"the program computes with the number {value}: only a mask that a softmax gets may hold infinities"
             )
         fraction = Fraction(value)
-        if abs(fraction.numerator) <= _SMALL and fraction.denominator <= _SMALL:
+        if is_small(fraction):
             return self.field.residue(fraction)
         drawn = 2 + _hash(abs(value)) % (self.field.prime - 4)
         return drawn if value > 0 else self.field.prime - drawn
@@ -97,6 +97,11 @@ class Residues:
             s, c = 2 * s * c % p, (c * c - s * s) % p
             multiple >>= 1
         return sine, cosine
+
+
+def is_small(value: Fraction) -> bool:
+    """Whether a number is taken for what it is, not as a generic one."""
+    return abs(value.numerator) <= _SMALL and value.denominator <= _SMALL
 
 
 def _hash(value: float) -> int:

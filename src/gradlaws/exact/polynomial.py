@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
@@ -29,7 +29,7 @@ class Polynomial:
             if value:
                 total[monomial] = value
             else:
-                del total[monomial]
+                total.pop(monomial, None)
         return Polynomial(total)
 
     __radd__ = __add__
@@ -37,12 +37,7 @@ class Polynomial:
     def __mul__(self, other: Polynomial | Fraction | int) -> Polynomial:
         if not isinstance(other, Polynomial):
             return Polynomial({m: c * other for m, c in self.terms.items() if other})
-        total: dict[Monomial, Fraction | int] = {}
-        for left, a in self.terms.items():
-            for right, b in other.terms.items():
-                monomial = tuple(sorted(left + right))
-                total[monomial] = total.get(monomial, 0) + a * b
-        return Polynomial({m: c for m, c in total.items() if c})
+        return sum_of_products([(self, other)])
 
     __rmul__ = __mul__
 
@@ -71,6 +66,22 @@ class Polynomial:
 def constant(value: Fraction | int) -> Polynomial:
     """A constant polynomial."""
     return Polynomial({(): value} if value else {})
+
+
+def variable(number: int) -> Polynomial:
+    """One variable."""
+    return Polynomial({(number,): 1})
+
+
+def sum_of_products(pairs: Iterable[tuple[Polynomial, Polynomial]]) -> Polynomial:
+    """The sum of ``a * b`` over all pairs, in one pass."""
+    total: dict[Monomial, Fraction | int] = {}
+    for left, right in pairs:
+        for m, a in left.terms.items():
+            for n, b in right.terms.items():
+                monomial = tuple(sorted(m + n)) if m and n else m + n
+                total[monomial] = total.get(monomial, 0) + a * b
+    return Polynomial({m: c for m, c in total.items() if c})
 
 
 def variables(shapes: Mapping[str, tuple[int, ...]], only: str, start: int = 0) -> Any:

@@ -57,8 +57,8 @@ class Count:
     Args:
         lower: number of explicit laws with independent gradients.
         upper: D - dim Lie as far as brackets were evaluated; proved.
-        status: PROVED when the bounds meet and the laws are proved by expansion; CERTAIN when they meet and the laws
-            were verified at random points; BOUNDED otherwise.
+        status: PROVED when the bounds meet and the laws are proved; CERTAIN when they meet and some laws were verified
+            at random points only; BOUNDED otherwise.
         evidence: see Evidence.
         parameters: dimension D of the state space.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement, pairwise
 from math import prod
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradlaws.exact.polynomial import Polynomial
+from gradlaws.exact.polynomial import Monomial, Polynomial
 from gradlaws.exact.ring import Reals, Ring
 from gradlaws.laws.law import Law, Point, flatten, signed_sum
 from gradlaws.models.family import Shape, Shapes
@@ -87,7 +87,7 @@ class GatherLaw(Law):
     def polynomials(self, shapes: Shapes) -> list[Polynomial]:
         """The scalar laws as polynomials in the flattened parameters."""
         if self.selection == "linear":
-            return [Polynomial({(i,): c for i, c in zip(row, self.coefficients, strict=True)}) for row in self.indices]
+            return [self._sum(((i,), c) for i, c in zip(row, self.coefficients, strict=True)) for row in self.indices]
         every = range(len(self.indices))
         pairs = (
             zip(every, every, strict=True) if self.selection == "diagonal" else combinations_with_replacement(every, 2)
@@ -95,10 +95,16 @@ class GatherLaw(Law):
         return [self._product(k, j) for k, j in pairs]
 
     def _product(self, k: int, j: int) -> Polynomial:
-        total = Polynomial({})
-        for a, b, c in zip(self.indices[k], self.indices[j], self.coefficients, strict=True):
-            total = total + Polynomial({tuple(sorted((a, b))): c})
-        return total
+        pairs = zip(self.indices[k], self.indices[j], self.coefficients, strict=True)
+        return self._sum((tuple(sorted((a, b))), c) for a, b, c in pairs)
+
+    @staticmethod
+    def _sum(terms: Iterable[tuple[Monomial, int]]) -> Polynomial:
+        """The sum of the terms, of which several may have the same monomial."""
+        total: dict[Monomial, int] = {}
+        for monomial, c in terms:
+            total[monomial] = total.get(monomial, 0) + c
+        return Polynomial({monomial: c for monomial, c in total.items() if c})
 
     def _rows(self, point: Point) -> Tensor:
         flat = flatten(point, dict(self.shapes))

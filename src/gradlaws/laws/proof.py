@@ -1,4 +1,6 @@
-"""Why a law holds: an expanded polynomial identity where that is affordable, random evaluation otherwise.
+"""Why a law holds: a polynomial identity where that is affordable, random evaluation otherwise.
+
+Recorded programs have proofs of their own, in `gradlaws.laws.propagation`.
 
 A hidden layer l of a network meets its laws through two tensors and a bias only. With the activations h' before it and
 the cotangent c' after it as free variables, ``<c', W' act(W h' + b)>`` has the same derivatives in (W, b, W') as the
@@ -49,7 +51,7 @@ def holds_by_expansion(psi: Polynomial, law: Polynomial) -> bool:
 
 
 def proved(family: Family, law: Law) -> bool:
-    """Whether the law is proved by expansion: on a template where the family has one, otherwise in full if affordable.
+    """Whether the law is proved: on a template or a recorded program where the family has one, otherwise by expansion.
 
     False means that no proof was affordable, or that the identity is false.
     """
@@ -58,9 +60,17 @@ def proved(family: Family, law: Law) -> bool:
             return _is_sum_of_layer_laws(family, law)
         return any(_proved_at(family, layer, law) for layer in range(1, family.depth))
     if family.monomials * family.dimension > EXPANSION_LIMIT:
-        return False
+        return _proved_by_propagation(family, law)
     psi = expanded_potential(family)
     return all(holds_by_expansion(psi, scalar) for scalar in law.polynomials(family.parameters))
+
+
+def _proved_by_propagation(family: Family, law: Law) -> bool:
+    """Imports what records modules on first use: it takes as long as torch itself."""
+    from gradlaws.laws.propagation import proved_by_propagation  # noqa: PLC0415
+    from gradlaws.models.module import ModuleFamily  # noqa: PLC0415
+
+    return isinstance(family, ModuleFamily) and proved_by_propagation(family, law)
 
 
 def layer_law(network: Network, layer: int) -> GramLaw:

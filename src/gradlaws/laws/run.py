@@ -140,7 +140,7 @@ class Run:
         trials = tested_together(self.relaxed, open_laws, self.fields, self._stream(3)) if open_laws else []
         false = {id(law) for law, trial in zip(open_laws, trials, strict=True) if not trial.held}
         kept = [law for law in candidates if id(law) not in false]
-        notes = ["every law is proved by expanding its polynomial identity"] if kept and not open_laws else []
+        notes = [self.family.proofs] if kept and not open_laws else []
         rank, laws = self._rank(kept, notes)
         eps = sum(trial.failure_probability for law, trial in zip(open_laws, trials, strict=True) if law in laws)
         return Found(laws, rank, min(1.0, eps), tuple(notes))

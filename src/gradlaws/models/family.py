@@ -59,6 +59,11 @@ class Family(ABC):
     def assumptions(self) -> tuple[str, ...]:
         """What is assumed of the non-polynomial pieces, for the evidence."""
 
+    @property
+    def proofs(self) -> str:
+        """How laws are proved where they are, for the evidence."""
+        return "every law is proved by expanding its polynomial identity"
+
     @abstractmethod
     def potential(self, theta: Mapping[str, Any], s: Mapping[str, Any]) -> Any:
         """The potential psi of one instance, written with ``+ - * @ .sum()`` only.

@@ -92,8 +92,16 @@ class ModuleFamily(Family):
 
     @property
     def monomials(self) -> int:
-        """Never expanded."""
+        """Never expanded: laws of modules are proved step by step through the program."""
         return _EVERYTHING
+
+    @property
+    def proofs(self) -> str:
+        """By propagation, see `gradlaws.laws.propagation`."""
+        return (
+            "every law is proved: its gradient, followed through the recorded program in exact polynomials, moves no "
+            "output"
+        )
 
     @cached_property
     def assumptions(self) -> tuple[str, ...]:
