@@ -2,6 +2,7 @@
 
 from gradlaws.errors import ContradictionError, GradlawsError, InputError, TooLargeError
 from gradlaws.laws.answer import Answer, count, laws
+from gradlaws.laws.certificate import Certificate, certify
 from gradlaws.laws.count import Count, Evidence, Status
 from gradlaws.laws.law import Law
 from gradlaws.models.family import Family
@@ -13,11 +14,13 @@ __all__ = [
     # the questions
     "count",
     "laws",
+    "certify",
     # what they are asked about
     "Family",
     "Network",
     # what they answer
     "Answer",
+    "Certificate",
     "Count",
     "Evidence",
     "Law",

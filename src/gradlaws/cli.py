@@ -1,4 +1,4 @@
-"""The command line: ``gradlaws count`` and ``gradlaws laws``."""
+"""The command line: ``gradlaws count``, ``gradlaws laws`` and ``gradlaws check``."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gradlaws import check as checker
 from gradlaws import laws as laws_of
 from gradlaws.errors import GradlawsError, InputError
 from gradlaws.exact.field import DEFAULT_PRIMES
 from gradlaws.laws.answer import Answer
 from gradlaws.laws.answer import count as count_of
+from gradlaws.laws.certificate import certify
 from gradlaws.laws.closure import Progress as Listener
 from gradlaws.laws.count import Count
 from gradlaws.models.family import Family
@@ -96,9 +99,13 @@ def laws(
     as_json: AsJson = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print the laws as LaTeX.")] = False,
     quiet: Quiet = False,
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a proof that `gradlaws check` verifies on its own.")
+    ] = None,
 ) -> None:
     """The conservation laws of gradient flow on MODEL, and whether there are any others."""
     with _courteous():
+        _writable(certificate)
         family = _read(model, output_bias, loss, eps, parameters)
         with _progress(quiet or as_json) as listener:
             answer = laws_of(
@@ -110,7 +117,19 @@ def laws(
                 on_progress=listener,
             )
         _print(_shown(answer, as_json, latex, quiet))
+        if certificate:
+            _certify(family, answer, certificate)
         _leave(answer.count)
+
+
+@app.command()
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A certificate that `gradlaws laws` wrote.")],
+) -> None:
+    """Verify a certificate with arithmetic of its own: exit status 0 proved, 1 a check fails, 2 not a certificate."""
+    with _courteous():
+        status = checker.main([file])
+    raise typer.Exit(status)
 
 
 def main() -> None:
@@ -124,6 +143,25 @@ def _shown(answer: Answer, as_json: bool, latex: bool, quiet: bool) -> str:
     if latex:
         return answer_latex(answer)
     return "\n".join(law.text for law in answer.laws) if quiet else answer_text(answer)
+
+
+def _writable(certificate: Path | None) -> None:
+    """Refuse at once what would fail after all the work."""
+    if certificate and (certificate.is_dir() or not certificate.absolute().parent.is_dir()):
+        raise InputError(f"cannot write a certificate to {str(certificate)!r}: expected a file in a folder that exists")
+
+
+def _certify(family: Family, answer: Answer, path: Path) -> None:
+    """Write the certificate; where the bounds do not meet, say so and leave the exit status to them."""
+    try:
+        written = certify(family, answer)
+    except InputError as error:
+        if answer.complete:
+            raise
+        sys.stderr.write(f"gradlaws: {error}\n")
+        return
+    written.save(path)
+    sys.stderr.write(f"gradlaws: wrote {path}, {written}\n")
 
 
 def _read(text: str, output_bias: bool, loss: str, eps: str, parameters: str | None) -> Family:
