@@ -214,7 +214,7 @@ def _independent(scalars: list[Polynomial], point: torch.Tensor, field: PrimeFie
 
 def _samples(minor: Minor, monomials: list[Monomial] | None) -> list[list[int]]:
     """Instances as the checker reads them: for a network x, c and gates; otherwise the factor of each potential."""
-    flat = torch.cat([values.flatten(1) for values in minor.instances.values()], dim=1).tolist()
+    flat = torch.cat([values.reshape(len(values), -1) for values in minor.instances.values()], dim=1).tolist()
     if monomials is None:
         return flat
     return [[prod(instance[v] for v in monomial) for monomial in monomials] for instance in flat]
