@@ -360,18 +360,18 @@ def read(path: str) -> tuple[Model, list[Terms], dict[str, Any]]:
     """Open a file of bounded size and read it as strict JSON: UTF-8, no floats, no repeated keys, no long numbers."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise Unreadable(f"{path!r} is not a file")
+            raise Unreadable(f"{path!r:.99} is not a file")
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise Unreadable(f"{path!r} has more than {MAX_BYTES} bytes")
+            raise Unreadable(f"{path!r:.99} has more than {MAX_BYTES} bytes")
         options: Any = {
             "object_pairs_hook": _once,
             **dict.fromkeys(("parse_int", "parse_float", "parse_constant"), _short),
         }
         document = json.loads(data.decode("utf-8"), **options)
     except (OSError, ValueError, RecursionError) as error:
-        raise Unreadable(f"cannot read {path!r} as a certificate: {error}") from None
+        raise Unreadable(f"cannot read {path!r:.99} as a certificate: {error!s:.200}") from None
     return interpret(document)
 
 
