@@ -250,13 +250,13 @@ def test_a_law_may_have_fractions():
 
 def test_the_statement_is_the_theorem():
     assert verdict(document("relu 2-2-2-1 bias")) == (
-        "PROVED: gradient flow on the relu network of widths 2-2-2-1 with hidden biases, free gates (every pattern of "
-        "open and closed gates is taken to occur) has 4 independent conservation laws and no others. Each of the 4 "
-        "polynomials of the certificate is constant along training, for every data set and every loss: its derivative "
-        "along every field, expanded, is the zero polynomial. Their gradients are independent, and so are 10 fields "
-        "and brackets of fields, at the point of the certificate modulo 1048573, hence near almost every point. "
-        "4 + 10 = 14, the number of parameters, so there every conserved function is a function of these laws "
-        "(Frobenius)."
+        "PROVED: the number of independent conservation laws of gradient flow on the relu network of widths 2-2-2-1 "
+        "with hidden biases, free gates (every pattern of open and closed gates is taken to occur) is 4. The "
+        "certificate lists them: each is constant along training, for every data set and every loss, because its "
+        "derivative along every field, expanded, is the zero polynomial; at the point of the certificate their "
+        "gradients are independent modulo 1048573, and so are fields and brackets of fields, 10 in number, hence near "
+        "almost every point. 4 + 10 = 14, the number of parameters, so there every conserved function is a function of "
+        "these laws (Frobenius)."
     )
 
 

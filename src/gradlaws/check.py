@@ -333,10 +333,10 @@ def statement(model: Model, laws: int, rank: int, prime: int, chance: float) -> 
     verdict = f"CERTAIN({chance:.0e})" if chance else "PROVED"
     how = f" or vanishes at random numbers, where a false one would with chance {chance:.0e}" if chance else ""
     return (
-        f"{verdict}: gradient flow on {model} has {laws} independent conservation laws and no others. Each of the "
-        f"{laws} polynomials of the certificate is constant along training, for every data set and every loss: its "
-        f"derivative along every field, expanded, is the zero polynomial{how}. Their gradients are independent, and so "
-        f"are {rank} fields and brackets of fields, at the point of the certificate modulo {prime}, hence near almost "
+        f"{verdict}: the number of independent conservation laws of gradient flow on {model} is {laws}. The "
+        "certificate lists them: each is constant along training, for every data set and every loss, because its derivative along "
+        f"every field, expanded, is the zero polynomial{how}; at the point of the certificate their gradients are "
+        f"independent modulo {prime}, and so are fields and brackets of fields, {rank} in number, hence near almost "
         f"every point. {laws} + {rank} = {laws + rank}, the number of parameters, so there every conserved function is "
         "a function of these laws (Frobenius)."
     )
