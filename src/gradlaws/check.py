@@ -334,11 +334,11 @@ def statement(model: Model, laws: int, rank: int, prime: int, chance: float) -> 
     how = f" or vanishes at random numbers, where a false one would with chance {chance:.0e}" if chance else ""
     return (
         f"{verdict}: the number of independent conservation laws of gradient flow on {model} is {laws}. The "
-        "certificate lists them: each is constant along training, for every data set and every loss, because its derivative along "
-        f"every field, expanded, is the zero polynomial{how}; at the point of the certificate their gradients are "
-        f"independent modulo {prime}, and so are fields and brackets of fields, {rank} in number, hence near almost "
-        f"every point. {laws} + {rank} = {laws + rank}, the number of parameters, so there every conserved function is "
-        "a function of these laws (Frobenius)."
+        "certificate lists them: each is constant along training, for every data set and every loss, because its "
+        f"derivative along every field, expanded, is the zero polynomial{how}; at the point of the certificate their "
+        f"gradients are independent modulo {prime}, and so are fields and brackets of fields, {rank} in number, hence "
+        f"near almost every point. {laws} + {rank} = {laws + rank}, the number of parameters, so there every conserved "
+        "function is a function of these laws (Frobenius)."
     )
 
 
