@@ -251,12 +251,12 @@ def test_a_law_may_have_fractions():
 def test_the_statement_is_the_theorem():
     assert verdict(document("relu 2-2-2-1 bias")) == (
         "PROVED: the number of independent conservation laws of gradient flow on the relu network of widths 2-2-2-1 "
-        "with hidden biases, free gates (every pattern of open and closed gates is taken to occur) is 4. The "
-        "certificate lists them: each is constant along training, for every data set and every loss, because its "
-        "derivative along every field, expanded, is the zero polynomial; at the point of the certificate their "
-        "gradients are independent modulo 1048573, and so are fields and brackets of fields, 10 in number, hence near "
-        "almost every point. 4 + 10 = 14, the number of parameters, so there every conserved function is a function of "
-        "these laws (Frobenius)."
+        "with hidden biases, free gates (every pattern of gates is taken to occur) is 4. The certificate lists them: "
+        "each is constant along training, for every data set and every loss, because its derivative along every "
+        "field, expanded, is the zero polynomial; at the point of the certificate their gradients are independent "
+        "modulo 1048573, and so are fields and brackets of fields, 10 in number, hence near almost every point. "
+        "4 + 10 = 14, the number of parameters, so there every conserved function is a function of these laws "
+        "(Frobenius)."
     )
 
 

@@ -133,7 +133,7 @@ def claims():
     good = document("linear 2-2-2")
     names = [f"p{i}" for i in range(4_000)]
     degree = {"kind": "potentials", "parameters": ["u"], "potentials": [[["1", *["u"] * 2_000]]]}
-    yield "wide", mutant(good, ("model", "widths"), [5_000] * 90), "'point' has 8 entries for 2225000000 parameters"
+    yield "wide", mutant(good, ("model", "widths"), [5_000] * 30), "'point' has 8 entries for 725000000 parameters"
     yield "wider", mutant(good, ("model", "widths"), [10**9, 10**9]), "entry 0 of 'widths' is 1000000000"
     yield "deep", mutant(good, ("model", "widths"), [1] * 10**5), "at most 98 widths between"
     yield "square", {**good, "model": {**good["model"], "activation": "square", "widths": [1] * 99}}, "degree"
@@ -176,6 +176,31 @@ def test_the_types_of_all_places_are_checked():
                 altered = sealed(altered)
             if verdict(altered).startswith("PROVED"):
                 assert altered == good or where[0] in ("software", "point", "samples")
+
+
+def powers(count, degree, names):
+    """So many different monomials in two parameters."""
+    exponents = [(i, d - i) for d in range(degree, 0, -1) for i in range(d + 1)][:count]
+    return [["1", *[names[0]] * i, *[names[1]] * j] for i, j in exponents]
+
+
+def test_a_product_that_would_fill_the_memory_is_tested_at_random_numbers_instead():
+    """Thousands of terms of degree 60, in the law and in the potential: their product is not written out."""
+    long = powers(1_100, 60, "uv")
+    model = {"kind": "potentials", "parameters": ["u", "v"], "potentials": [long]}
+    good = document("relu 1-1-1")
+    altered = {**good, "model": model, "laws": [long], "samples": [[1]]}
+    started = time.process_time()
+    assert verdict(sealed(altered)).startswith("NOT PROVED: law 0 is not conserved")
+    assert time.process_time() - started < SECONDS
+
+
+def test_words_are_bounded_by_the_price_of_a_field():
+    """Two parameters only, but a potential with many terms."""
+    long = powers(1_100, 60, "uv")
+    model = {"kind": "potentials", "parameters": ["u", "v"], "potentials": [long]}
+    good = {**document("relu 1-1-1"), "model": model, "samples": [[1]], "laws": [[["1", "u"]]]}
+    assert verdict(sealed({**good, "words": [[0] * 6]})) == "check: a word is too long to be evaluated"
 
 
 def test_checking_ends(monkeypatch):

@@ -27,10 +27,11 @@ import re
 import stat
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import accumulate, islice, pairwise
 from math import isqrt, lcm
 from operator import add, mul
 from typing import Any
@@ -39,8 +40,8 @@ MAX_BYTES = 2**24  # of the file
 MAX_DIGITS = 30  # of any number in it
 MAX_ENTRY = 10**6  # of the point and the samples
 MAX_PARAMETERS = 5_000
-MAX_DEGREE = 1_000  # of the potential and the laws: keeps integers short
-MAX_WORD = 10**7  # a bracket of k fields costs about 3**k times the number of parameters
+MAX_DEGREE = 100  # of the potential and the laws: keeps integers short
+MAX_WORD = 10**7  # a bracket of k fields costs about 3**k times one field
 MAX_SECONDS = 900
 MAX_TERMS = 10**6  # of an expansion; beyond, an identity is tested at a random point
 RANDOM_BITS = 128  # of the coordinates of that point
@@ -55,9 +56,6 @@ class Unreadable(Exception):  # noqa: N818
 
 class Failed(Exception):  # noqa: N818
     """This is a certificate that proves nothing; the message is the first thing that fails."""
-
-
-# ---- numbers ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -83,15 +81,17 @@ class Dual:
     __radd__, __rmul__ = __add__, __mul__
 
 
+@dataclass(slots=True)
 class Polynomial:
     """A map from monomials, ascending variable numbers with repetition, to coefficients."""
 
-    def __init__(self, terms: dict[tuple[int, ...], Any]) -> None:
-        self.terms = terms
+    terms: dict[tuple[int, ...], Any]
 
     def __iadd__(self, other: Number) -> Polynomial:
         for monomial, c in (other.terms if isinstance(other, Polynomial) else {(): other}).items():
             self.terms[monomial] = self.terms.get(monomial, 0) + c
+        if len(self.terms) > MAX_TERMS:
+            raise OverflowError
         return self
 
     def __add__(self, other: Number) -> Polynomial:
@@ -101,8 +101,11 @@ class Polynomial:
 
     def __mul__(self, other: Number) -> Polynomial:
         total: dict[tuple[int, ...], Any] = {}
+        others = other.terms if isinstance(other, Polynomial) else {(): other}
+        if len(self.terms) * len(others) > MAX_TERMS:
+            raise OverflowError
         for left, a in self.terms.items():
-            for right, b in (other.terms if isinstance(other, Polynomial) else {(): other}).items():
+            for right, b in others.items():
                 monomial = tuple(sorted(left + right))
                 total[monomial] = total.get(monomial, 0) + a * b
         return Polynomial(total)
@@ -113,11 +116,6 @@ class Polynomial:
 def dot(a: Iterable[Number], b: Iterable[Number]) -> Number:
     """``a_1 b_1 + a_2 b_2 + ...``."""
     return sum(map(mul, a, b))
-
-
-def take(source: Iterator[Number], count: int) -> list[Number]:
-    """The next numbers of a list that is read once."""
-    return list(islice(source, count))
 
 
 # ---- models: named parameters, samples s, and the gradient of psi(.; s) ----------------------------------------------
@@ -140,6 +138,7 @@ class Network:
         paths = 1  # bounds the monomials of psi, or passes MAX_TERMS
         for into, *_ in self.layers:
             paths = min(paths, MAX_TERMS) ** (1 + square) * (into + 1)
+        self.cost = sum(self.sizes)  # of one gradient
         self.terms = paths * widths[-1] * self.degree // 3  # each gives one to the gradient for each parameter in it
 
     def names(self) -> Iterator[str]:
@@ -151,13 +150,13 @@ class Network:
     def gradient(self, theta: Sequence[Number], s: Sequence[Number]) -> list[Number]:
         """Of psi(.; s) at theta, by backpropagation."""
         parameters, sample = iter(theta), iter(s)
-        z, back, slopes = take(sample, self.widths[0]), take(sample, self.widths[-1]), list[Number]()
+        z, back, slopes = list(islice(sample, self.widths[0])), list(islice(sample, self.widths[-1])), list[Number]()
         forward, pieces = [], []
         for number, (into, out, bias) in enumerate(self.layers):
             hidden, slopes = self._activate(z, sample) if number else (z, slopes)
-            weight = [take(parameters, into) for _ in range(out)]
+            weight = [list(islice(parameters, into)) for _ in range(out)]
             z = [dot(row, hidden) for row in weight]
-            z = list(map(add, z, take(parameters, out))) if bias else z
+            z = list(map(add, z, list(islice(parameters, out)))) if bias else z
             forward.append((weight, hidden, slopes, bias))
         for weight, hidden, slopes, bias in reversed(forward):
             pieces.append([d * u for d in back for u in hidden] + back * bias)
@@ -168,7 +167,7 @@ class Network:
         """Values and derivatives of the activation."""
         if self.activation == "square":
             return list(map(mul, z, z)), [2 * a for a in z]
-        slopes = take(sample, len(z)) if self.gated else [1] * len(z)
+        slopes = list(islice(sample, len(z))) if self.gated else [1] * len(z)
         return list(map(mul, slopes, z)), slopes
 
     def part(self, law: Terms) -> tuple[Network, int]:
@@ -185,9 +184,7 @@ class Network:
 
     def __str__(self) -> str:
         extras = ["hidden biases"] * any(self.biases[:-1]) + ["output biases"] * self.biases[-1] or ["no biases"]
-        extras += ["free gates (every pattern of open and closed gates is taken to occur)"] * (
-            self.gated and len(self.biases) > 1
-        )
+        extras += ["free gates (every pattern of gates is taken to occur)"] * (self.gated and len(self.biases) > 1)
         return f"the {self.activation} network of widths {'-'.join(map(str, self.widths))} with {', '.join(extras)}"
 
 
@@ -197,7 +194,7 @@ class Potentials:
     def __init__(self, names: list[str], phis: list[Terms]) -> None:
         self.parameters, self.phis, self.sizes, self.sample_size = names, phis, [len(names)], len(phis)
         degrees = [len(factors) for phi in phis for _, factors in phi]
-        self.degree, self.terms = 1 + max(degrees), sum(degrees)
+        self.degree, self.terms, self.cost = 1 + max(degrees), sum(degrees), sum(degrees) + len(names)
 
     def names(self) -> Iterator[str]:
         """Of the parameters."""
@@ -224,13 +221,12 @@ Model = Network | Potentials
 
 def polynomial_gradient(terms: Terms, theta: Sequence[Number]) -> dict[int, Number]:
     """Entries of the gradient of a polynomial, by the product rule; those left out are zero."""
-    total: dict[int, Number] = {}
+    total: dict[int, Number] = defaultdict(int)
     for coefficient, factors in terms:
-        for at, variable in enumerate(factors):
-            slope: Number = coefficient
-            for other in factors[:at] + factors[at + 1 :]:
-                slope = theta[other] * slope
-            total[variable] = total.get(variable, 0) + slope
+        left, right = list(accumulate((theta[v] for v in factors), mul, initial=coefficient)), 1
+        for at, variable in reversed(list(enumerate(factors))):
+            total[variable] += left[at] * right
+            right = theta[variable] * right
     return total
 
 
@@ -263,19 +259,25 @@ def conserved(model: Model, law: Terms, title: str, fields: dict[Any, list[Numbe
     """
     part, start = model.part(law)
     law = tuple((c, tuple(variable - start for variable in factors)) for c, factors in law)
-    size, expand = sum(part.sizes), part.terms <= MAX_TERMS
+    size, chance = sum(part.sizes), 0.0
     every: list[Number] = [Polynomial({(i,): 1}) for i in range(size + part.sample_size)]
-    if not expand:
+    try:
+        if part.terms > MAX_TERMS:
+            raise OverflowError
+        if (start, size) not in fields:
+            fields[start, size] = part.gradient(every[:size], every[size:])
+        slopes, field = polynomial_gradient(law, every), fields[start, size]
+        change = Polynomial({})
+        for i, slope in slopes.items():
+            change += slope * field[i]
+    except OverflowError:
         every = [random.SystemRandom().getrandbits(RANDOM_BITS) for _ in every]
-    if not expand or (start, size) not in fields:
-        fields[start, size] = part.gradient(every[:size], every[size:])
-    slopes = polynomial_gradient(law, every[:size])
-    change: Number = Polynomial({}) if expand else 0
-    for variable, slope in slopes.items():
-        change += slope * fields[start, size][variable]
-    if any(change.terms.values()) if expand else change:
+        slopes, field = polynomial_gradient(law, every), part.gradient(every[:size], every[size:])
+        change = Polynomial({(): sum(slope * field[i] for i, slope in slopes.items())})
+        chance = (part.degree + max(len(factors) for _, factors in law)) / 2**RANDOM_BITS
+    if any(change.terms.values()):
         raise Failed(f"{title} is not conserved: its derivative along the fields is not the zero polynomial")
-    return 0.0 if expand else (part.degree + max(len(factors) for _, factors in law)) / 2**RANDOM_BITS
+    return chance
 
 
 def bracket(model: Model, word: Sequence[int], theta: Sequence[Number], samples: list[list[int]]) -> list[Number]:
@@ -307,9 +309,7 @@ def require_independent(rows: Iterable[Sequence[int]], prime: int, what: str, on
         reduced = [int.from_bytes(digits[i : i + width], "little") % prime for i in range(0, len(digits), width)]
         column = next((i for i, entry in enumerate(reduced) if entry), None)
         if column is None:
-            raise Failed(
-                f"the {what} are dependent at the point modulo {prime}: {one} {number} adds nothing to those before"
-            )
+            raise Failed(f"the {what} are dependent at the point modulo {prime}: {one} {number} adds nothing")
         inverse = pow(reduced[column], -1, prime)
         pivots.append((8 * width * column, pack([entry * inverse % prime for entry in reduced], width)))
 
@@ -427,9 +427,9 @@ def interpret(document: Any) -> tuple[Model, list[Terms], dict[str, Any]]:
         (len(point) == sum(model.sizes), f"'point' has {len(point)} entries for {sum(model.sizes)} parameters"),
         (all(len(sample) == model.sample_size for sample in samples), f"a sample has not {model.sample_size} entries"),
         (all(max(word) < len(samples) for word in words), "a word has a letter that numbers no sample"),
-        (all(3 ** len(word) * len(point) <= MAX_WORD for word in words), "a word is too long to be evaluated"),
-        (len(columns) == len(words), "there are not as many columns as words"),
+        (all(3 ** len(word) * model.cost <= MAX_WORD for word in words), "a word is too long to be evaluated"),
         (columns == sorted({i for i in columns if i < len(point)}), "'columns' are not ascending parameter numbers"),
+        (len(columns) == len(words), "there are not as many columns as words"),
     ):
         if not right:
             raise Unreadable(wrong)

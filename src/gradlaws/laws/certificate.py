@@ -144,10 +144,18 @@ def _refuse(family: Family, answer: Answer) -> None:
             f"no certificate of {name}: its answer is {count.verdict}, some laws were tested at random points only, "
             "and only PROVED answers are certified"
         )
+    if family.dimension > check.MAX_PARAMETERS:
+        raise InputError(
+            f"no certificate of {name}: it has {family.dimension} parameters, and the checker takes at most "
+            f"{check.MAX_PARAMETERS}: certify a narrower network of the same shape"
+        )
     if isinstance(family, Network):
         return
     if family.monomials * family.dimension > EXPANSION_LIMIT:
-        raise InputError(f"no certificate of {name}: its potential has too many monomials to be written out")
+        raise InputError(
+            f"no certificate of {name}: its potential is not at hand as polynomials of moderate length (modules are "
+            "run by rules), and the checker needs it written out"
+        )
     if type(family).draw is not Family.draw or type(family).draw_parameters is not Family.draw_parameters:
         raise InputError(f"no certificate of {name}: its instances are restricted, and the checker takes them as free")
 
