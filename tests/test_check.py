@@ -86,14 +86,30 @@ def test_explicit_potentials_give_the_brackets_of_the_network(network):
         assert check.bracket(explicit, word, theta, factors) == check.bracket(model, word, theta, samples)
 
 
-def test_a_bracket_without_its_second_half_is_seen(monkeypatch):
-    """Planted fault: DY X alone. The comparison above must notice it."""
-    network = Network("relu", (2, 3, 2))
+def forgetful(self, other):
+    """Planted fault: a product rule that forgets one half."""
+    if isinstance(other, check.Dual):
+        return check.Dual(self.value * other.value, self.value * other.slope)
+    return check.Dual(self.value * other, self.slope * other)
+
+
+def test_a_wrong_product_rule_is_seen(monkeypatch):
+    network, word = Network("square", (2, 2, 2)), [0, 1]
     model = twin(network)
     theta, samples = numbers(network.dimension, 1), [numbers(model.sample_size, seed) for seed in (2, 3)]
-    right = check.bracket(model, [0, 1], theta, samples)
-    monkeypatch.setattr(check.Dual, "__rmul__", lambda self, other: check.Dual(self.value * other, 0))
-    assert check.bracket(model, [0, 1], theta, samples) != right
+    monkeypatch.setattr(check.Dual, "__mul__", forgetful)
+    mine = check.bracket(model, word, theta, samples)
+    assert [entry % FIELD.prime for entry in mine] != library_bracket(network, word, theta, samples)
+
+
+def test_a_bracket_in_the_wrong_order_is_seen():
+    """Planted fault: a word read backwards. Lengths 2 and 3, where the sign and the value change."""
+    network = Network("relu", (2, 3, 2))
+    model = twin(network)
+    theta, samples = numbers(network.dimension, 1), [numbers(model.sample_size, seed) for seed in (2, 3, 4)]
+    for word in ([0, 1], [0, 1, 2]):
+        mine = check.bracket(model, word[::-1], theta, samples)
+        assert [entry % FIELD.prime for entry in mine] != library_bracket(network, word, theta, samples)
 
 
 @pytest.mark.parametrize("expand", [True, False])

@@ -23,9 +23,8 @@ EVIDENCE = ("prime", "point", "samples", "words", "columns")
 VERSIONS = "the versions of the software are no part of what is proved"
 OTHER_EVIDENCE = "the same theorem, shown by other numbers"
 ORDER = "the same theorem, its laws or their terms in another order"
-OTHER_LAWS = "another complete list of laws, and the library proves it too"
 OTHER_MODEL = "a theorem on another model, and the library proves it too"
-HARMLESS = (VERSIONS, OTHER_EVIDENCE, ORDER, OTHER_LAWS, OTHER_MODEL)
+HARMLESS = (VERSIONS, OTHER_EVIDENCE, ORDER, OTHER_MODEL)
 
 
 def without(altered, *keys):
@@ -64,8 +63,9 @@ def reason(original, altered):
         return OTHER_EVIDENCE
     if without(original, "laws") == without(altered, "laws") and canonical_laws(original) == canonical_laws(altered):
         return ORDER
+    assert original["model"] != altered["model"], "a law was altered and accepted"
     library_proves(altered)
-    return OTHER_LAWS if original["model"] == altered["model"] else OTHER_MODEL
+    return OTHER_MODEL
 
 
 @cache
@@ -114,7 +114,6 @@ def test_thousands_of_mutations_over_ten_certificates():
     assert rejected["NOT PROVED"] > 1_000
     # nearly all that is accepted is the same theorem; the rest is relu for leaky, and other explicit potentials
     assert accepted[OTHER_MODEL] < 20
-    assert accepted[OTHER_LAWS] == 0
 
 
 def test_space_and_the_order_of_keys_do_not_matter():

@@ -19,7 +19,7 @@ from gradlaws.errors import GradlawsError, InputError
 from gradlaws.exact.field import DEFAULT_PRIMES
 from gradlaws.laws.answer import Answer
 from gradlaws.laws.answer import count as count_of
-from gradlaws.laws.certificate import certify
+from gradlaws.laws.certificate import certify, writable
 from gradlaws.laws.closure import Progress as Listener
 from gradlaws.laws.count import Count
 from gradlaws.models.family import Family
@@ -105,7 +105,8 @@ def laws(
 ) -> None:
     """The conservation laws of gradient flow on MODEL, and whether there are any others."""
     with _courteous():
-        _writable(certificate)
+        if certificate:
+            writable(certificate)  # refuse at once what would fail after all the work
         family = _read(model, output_bias, loss, eps, parameters)
         with _progress(quiet or as_json) as listener:
             answer = laws_of(
@@ -143,12 +144,6 @@ def _shown(answer: Answer, as_json: bool, latex: bool, quiet: bool) -> str:
     if latex:
         return answer_latex(answer)
     return "\n".join(law.text for law in answer.laws) if quiet else answer_text(answer)
-
-
-def _writable(certificate: Path | None) -> None:
-    """Refuse at once what would fail after all the work."""
-    if certificate and (certificate.is_dir() or not certificate.absolute().parent.is_dir()):
-        raise InputError(f"cannot write a certificate to {str(certificate)!r}: expected a file in a folder that exists")
 
 
 def _certify(family: Family, answer: Answer, path: Path) -> None:

@@ -170,6 +170,27 @@ def test_a_crash_in_the_middle_leaves_the_old_file(tmp_path, monkeypatch, broken
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_does_not_exist_is_one_sentence(tmp_path):
-    with pytest.raises(InputError, match="No such file or directory; expected a file in a folder that exists"):
-        certify("relu 1-1-1", gl.laws("relu 1-1-1")).save(tmp_path / "none" / "out.json")
+def test_a_link_stays_and_its_target_is_replaced(tmp_path):
+    (tmp_path / "link.json").symlink_to(tmp_path / "target.json")
+    gl.certify("relu 1-1-1", gl.laws("relu 1-1-1")).save(tmp_path / "link.json")
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "target.json").read_text())["version"] == 1
+
+
+def test_what_is_no_file_is_left_alone(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    written = gl.certify("relu 1-1-1", gl.laws("relu 1-1-1"))
+    for path in (tmp_path / "pipe", tmp_path, tmp_path / "none" / "out.json"):
+        with pytest.raises(InputError, match="expected a file in a folder that exists"):
+            written.save(path)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_disk_that_refuses_is_one_sentence(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device; expected a file in a folder of yours"):
+        gl.certify("relu 1-1-1", gl.laws("relu 1-1-1")).save(tmp_path / "out.json")
+    assert list(tmp_path.iterdir()) == []

@@ -64,11 +64,12 @@ class Certificate:
         Raises:
             InputError: the file cannot be written.
         """
+        target = writable(path)
         try:
-            write_atomically(Path(path), self.text)
+            write_atomically(target, self.text)
         except OSError as error:
             raise InputError(
-                f"cannot write {str(path)!r}: {error.strerror}; expected a file in a folder that exists"
+                f"cannot write {str(path)!r}: {error.strerror}; expected a file in a folder of yours"
             ) from None
 
     def __str__(self) -> str:
@@ -111,6 +112,18 @@ def certify(model: str | Family, answer: Answer) -> Certificate:
     document["hash"] = check.digest(document)
     _check(document, answer)
     return Certificate(document)
+
+
+def writable(path: str | Path) -> Path:
+    """Where a file is to be written, links followed.
+
+    Raises:
+        InputError: there is no such folder, or something that is not a file (replacing a device would destroy it).
+    """
+    target = Path(path).resolve()
+    if not target.parent.is_dir() or (target.exists() and not target.is_file()):
+        raise InputError(f"cannot write a certificate to {str(path)!r}: expected a file in a folder that exists")
+    return target
 
 
 def write_atomically(path: Path, text: str) -> None:
