@@ -94,7 +94,8 @@ def forgetful(self, other):
 
 
 def test_a_wrong_product_rule_is_seen(monkeypatch):
-    network, word = Network("square", (2, 2, 2)), [0, 1]
+    """Three layers: in two, no product that it spoils is part of a bracket of two fields."""
+    network, word = Network("relu", (2, 2, 2, 2)), [0, 1]
     model = twin(network)
     theta, samples = numbers(network.dimension, 1), [numbers(model.sample_size, seed) for seed in (2, 3)]
     monkeypatch.setattr(check.Dual, "__mul__", forgetful)
