@@ -66,6 +66,64 @@ def test_quiet_prints_the_answer_only():
     assert gradlaws("laws", "relu 2-5-3", "-q").stdout == "|W1[k,:]|^2 - |W2[:,k]|^2\n"
 
 
+def test_a_certificate_is_written_and_checked(tmp_path):
+    path = tmp_path / "out.json"
+    result = gradlaws("laws", "relu 2-5-3", "--json", "--certificate", str(path))
+    assert result.exit_code == ANSWERED
+    assert json.loads(result.stdout)["model"] == "relu 2-5-3"
+    assert f"gradlaws: wrote {path}, certificate of 5 laws in 25 parameters, sha256:" in result.stderr
+    checked = gradlaws("check", str(path))
+    assert checked.exit_code == ANSWERED
+    assert checked.stdout.startswith("PROVED: the number of independent conservation laws of gradient flow on the relu")
+
+
+def test_a_certificate_that_fails_has_status_one(tmp_path):
+    path = tmp_path / "out.json"
+    gradlaws("laws", "relu 2-5-3", "--certificate", str(path))
+    path.write_text(path.read_text().replace('"-1"', '"-2"', 1))
+    checked = gradlaws("check", str(path))
+    assert (checked.exit_code, checked.stderr) == (1, "")
+    assert (
+        checked.stdout
+        == "NOT PROVED: the hash does not belong to this certificate: it was altered after it was written\n"
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"{}"])
+def test_what_is_no_certificate_has_status_two(tmp_path, content):
+    path = tmp_path / "out.json"
+    path.write_bytes(content)
+    for given in (path, tmp_path, tmp_path / "none"):
+        checked = gradlaws("check", str(given))
+        assert (checked.exit_code, checked.stdout, checked.stderr.count("\n")) == (BAD_REQUEST, "", 1)
+        assert checked.stderr.startswith("check: ")
+
+
+def test_an_open_question_is_answered_without_a_certificate(tmp_path):
+    path = tmp_path / "out.json"
+    result = gradlaws("laws", "linear 1-2-2-1", "--certificate", str(path))
+    assert result.exit_code == UNDECIDED
+    assert "BOUNDED(6, 7)" in result.stdout
+    assert "gradlaws: no certificate of linear 1-2-2-1: the bounds 6 and 7 do not meet" in result.stderr
+    assert not path.exists()
+
+
+def test_a_module_is_answered_and_told_why_it_gets_no_certificate(tmp_path):
+    path, file = tmp_path / "out.json", tmp_path / "one.py"
+    file.write_text("import torch\ndef make():\n    return torch.nn.Linear(2, 2), torch.zeros(1, 2)\n")
+    result = gradlaws("laws", f"{file}:make", "--certificate", str(path))
+    assert "0 PROVED conservation laws" in result.stdout
+    assert result.exit_code == BAD_REQUEST
+    assert "gradlaws: no certificate of Linear: its potential is not at hand as polynomials" in result.stderr
+
+
+def test_a_certificate_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    for path in (tmp_path, tmp_path / "none" / "out.json"):
+        result = gradlaws("laws", "relu 50-100-50", "--certificate", str(path))
+        assert (result.exit_code, result.stdout) == (BAD_REQUEST, "")
+        assert "expected a file in a folder that exists" in result.stderr
+
+
 def test_nothing_is_wrapped_on_a_narrow_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     assert "for every data set and loss:" in gradlaws("laws", "relu 2-5-3").stdout.splitlines()[0]

@@ -2,6 +2,7 @@
 
 from gradlaws.errors import ContradictionError, GradlawsError, InputError, TooLargeError, UnsupportedError
 from gradlaws.laws.answer import count, laws
+from gradlaws.laws.certificate import Certificate, certify
 from gradlaws.laws.count import Count, Evidence, Status
 from gradlaws.laws.law import Law
 from gradlaws.laws.result import Answer
@@ -14,11 +15,13 @@ __all__ = [
     # the questions
     "count",
     "laws",
+    "certify",
     # what they are asked about
     "Family",
     "Network",
     # what they answer
     "Answer",
+    "Certificate",
     "Count",
     "Evidence",
     "Law",

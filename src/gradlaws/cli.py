@@ -1,4 +1,4 @@
-"""The command line: ``gradlaws count`` and ``gradlaws laws``."""
+"""The command line: ``gradlaws count``, ``gradlaws laws`` and ``gradlaws check``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gradlaws import check as checker
 from gradlaws import laws as laws_of
 from gradlaws.errors import GradlawsError, InputError
 from gradlaws.exact.field import DEFAULT_PRIMES
 from gradlaws.laws.answer import count as count_of
+from gradlaws.laws.certificate import certify, writable
 from gradlaws.laws.closure import Progress as Listener
 from gradlaws.laws.count import Count
 from gradlaws.laws.result import Answer
@@ -111,9 +114,14 @@ def laws(
     explained: Annotated[bool, typer.Option("--explain", help="Say for each law which symmetry is behind it.")] = False,
     lower_only: Annotated[bool, typer.Option("--lower-only", help="List the laws, do not ask for others.")] = False,
     quiet: Quiet = False,
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a proof that `gradlaws check` verifies on its own.")
+    ] = None,
 ) -> None:
     """The conservation laws of gradient flow on MODEL, and whether there are any others."""
     with _courteous():
+        if certificate:
+            writable(certificate)  # refuse at once what would fail after all the work
         asked = _read(model, output_bias, {"loss": loss, "eps": eps, "parameters": parameters, "at": at}, engine)
         with _progress(quiet or as_json) as listener:
             answer = laws_of(
@@ -127,7 +135,19 @@ def laws(
                 on_progress=listener,
             )
         _print(_shown(answer, as_json, latex, quiet, explained))
+        if certificate:
+            _certify(asked.model[0], answer, certificate)
         _leave(answer.count)
+
+
+@app.command()
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A certificate that `gradlaws laws` wrote.")],
+) -> None:
+    """Verify a certificate with arithmetic of its own: exit status 0 proved, 1 a check fails, 2 not a certificate."""
+    with _courteous():
+        status = checker.main([file])
+    raise typer.Exit(status)
 
 
 def main() -> None:
@@ -141,6 +161,19 @@ def _shown(answer: Answer, as_json: bool, latex: bool, quiet: bool, explained: b
     if latex:
         return answer_latex(answer)
     return "\n".join(law.text for law in answer.laws) if quiet else answer_text(answer, explained=explained)
+
+
+def _certify(model: Any, answer: Answer, path: Path) -> None:
+    """Write the certificate; where the bounds do not meet, say so and leave the exit status to them."""
+    try:
+        written = certify(model, answer)
+    except InputError as error:
+        if answer.complete:
+            raise
+        sys.stderr.write(f"gradlaws: {error}\n")
+        return
+    written.save(path)
+    sys.stderr.write(f"gradlaws: wrote {path}, {written}\n")
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -69,3 +69,13 @@ def test_variables_are_numbered_in_flattened_order():
 def test_an_unknown_name_is_an_error():
     with pytest.raises(KeyError, match="c"):
         variables({"a": (1,)}, "c")
+
+
+def test_polynomials_act_on_arrays_entry_by_entry():
+    shapes = {"g": (), "a": (2,)}
+    g, a = variables(shapes, "g"), variables(shapes, "a")
+    assert (g * g).terms == {(0, 0): 1}
+    for product in ((g * g) * a, a * (g * g)):
+        assert [entry.terms for entry in product] == [{(0, 0, 1): 1}, {(0, 0, 2): 1}]
+    for total in ((g * g) + a, a + (g * g)):
+        assert [entry.terms for entry in total] == [{(0, 0): 1, (1,): 1}, {(0, 0): 1, (2,): 1}]

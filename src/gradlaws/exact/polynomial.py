@@ -21,6 +21,8 @@ class Polynomial:
     terms: Mapping[Monomial, Fraction | int]
 
     def __add__(self, other: Polynomial | int) -> Polynomial:
+        if isinstance(other, np.ndarray):
+            return NotImplemented  # numpy adds entry by entry
         if isinstance(other, int):
             other = constant(other)
         total = dict(self.terms)
@@ -35,6 +37,8 @@ class Polynomial:
     __radd__ = __add__
 
     def __mul__(self, other: Polynomial | Fraction | int) -> Polynomial:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
         if not isinstance(other, Polynomial):
             return Polynomial({m: c * other for m, c in self.terms.items() if other})
         return sum_of_products([(self, other)])
