@@ -12,6 +12,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -20,7 +21,8 @@ import transformers
 from torch import nn
 
 from gradlaws import laws
-from gradlaws.report.text import where
+from gradlaws.models.load import load_factory
+from gradlaws.report.text import laws_text
 
 TOKENS = torch.tensor([[0, 1]])
 SPECIAL = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
@@ -98,7 +100,12 @@ def resnet() -> Made:
     return transformers.ResNetForImageClassification(config), {"pixel_values": torch.zeros(1, 1, 16, 16)}
 
 
-MODELS: tuple[Callable[[], Made], ...] = (gpt2, llama, mixtral, bert, vit, t5, resnet)
+def block() -> Made:
+    """A whole pre-norm transformer block with biases and normalisations, written in plain PyTorch."""
+    return load_factory(f"{Path(__file__).parent.parent / 'examples' / 'transformer_block.py'}:make_block")
+
+
+MODELS: tuple[Callable[[], Made], ...] = (gpt2, llama, mixtral, bert, vit, t5, resnet, block)
 
 
 def main() -> None:
@@ -118,8 +125,7 @@ def main() -> None:
         row = (answer.model, count.parameters, count.lower, count.verdict, len(count.evidence.levels), f"{seconds:.0f}")
         line = "| {} | {} | {} | {} | {} | {} |" if markdown else "{:<30} {:>4} {:>3} {:<16} {} {:>4} s"
         print(line.format(*row))
-        formulas = "\n".join(law.text + where(law) for law in answer.laws)
-        details.append(f"\n## {answer.model}\n\n```\n{formulas}\n```")
+        details.append(f"\n## {answer.model}\n\n{(make.__doc__ or '').strip()}\n\n```\n{laws_text(answer)}\n```")
     if markdown:
         print("\n".join(details))
 

@@ -37,6 +37,15 @@ class Flow(ABC):
         """Numbers that one evaluation of one field holds in memory, about."""
         return self.dimension
 
+    @property
+    def cases(self) -> int:
+        """How many draws of `covering` see every discrete case: tokens, rows of a data set."""
+        return 1
+
+    def covering(self, first: int) -> Flow:
+        """A flow whose k-th draw is the discrete case number ``first + k``, with the same laws."""
+        return self
+
     def points(self, count: int, field: PrimeField, generator: torch.Generator) -> Tensor:
         """Independent random states, ``[count, dimension]``."""
         return field.random((count, self.dimension), generator)

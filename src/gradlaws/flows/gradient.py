@@ -26,6 +26,15 @@ class GradientFlow(Flow):
         return self.family.parameters
 
     @property
+    def cases(self) -> int:
+        """Those of the family."""
+        return self.family.cases
+
+    def covering(self, first: int) -> GradientFlow:
+        """That of a family that draws its cases in turn."""
+        return GradientFlow(self.family.covering(first))
+
+    @property
     def degree(self) -> int:
         """One less than the potential."""
         return self.family.degree - 1

@@ -32,6 +32,7 @@ EXPANSION_LIMIT = 200_000
 
 _TRIALS = 3
 _NUMBERS = 2**25
+_COVERED = 2**28
 
 
 def expanded_potential(family: Family) -> Polynomial:
@@ -122,14 +123,25 @@ def tested(flow: Flow, law: Law, fields: Sequence[PrimeField], generator: torch.
 def tested_together(
     flow: Flow, laws: Sequence[Law], fields: Sequence[PrimeField], generator: torch.Generator
 ) -> list[Trial]:
-    """The same test for several laws at the same points, one point at a time where they are large."""
+    """The same test for several laws at the same points, one point at a time where they are large.
+
+    Tokens and rows of data are discrete cases, each with identities of its own: all are tried, if `covers` says so.
+    """
+    trials = _TRIALS if flow.footprint < _NUMBERS else _TRIALS - 1
+    cases = flow.cases if covers(flow) else 1
+    rounds = -(-trials // cases)
+    together = max(1, min(rounds * cases, _NUMBERS // flow.footprint))
     held, probability = [True] * len(laws), [1.0] * len(laws)
     for field in fields:
-        trials = _TRIALS if flow.footprint < _NUMBERS else _TRIALS - 1
-        together = max(1, min(trials, _NUMBERS // flow.footprint))
-        for _ in range(0, trials, together):
-            probed = probe(flow, together, field, generator)
+        for first in range(0, rounds * cases, together):
+            probed = probe(flow.covering(first), together, field, generator)
             for i, law in enumerate(laws):
                 held[i] &= not bool(law.derivative(probed.theta, probed.velocity, field).any())
-                probability[i] *= ((flow.degree + law.degree - 1) / field.prime) ** together
+        for i, law in enumerate(laws):
+            probability[i] *= ((flow.degree + law.degree - 1) / field.prime) ** rounds
     return [Trial(ok, eps if ok else 0.0) for ok, eps in zip(held, probability, strict=True)]
+
+
+def covers(flow: Flow) -> bool:
+    """Whether trying every discrete case of a flow is affordable."""
+    return flow.cases * flow.footprint <= _COVERED

@@ -17,7 +17,7 @@ from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memor
 from gradlaws.laws.independence import independent
 from gradlaws.laws.law import Law
 from gradlaws.laws.peeling import peeled
-from gradlaws.laws.proof import proved, tested_together
+from gradlaws.laws.proof import covers, proved, tested_together
 from gradlaws.laws.search import polynomial_laws, unknowns
 from gradlaws.laws.sparse import find_sparse_laws
 from gradlaws.laws.structured import find_gram_laws
@@ -140,10 +140,25 @@ class Run:
         trials = tested_together(self.relaxed, open_laws, self.fields, self._stream(3)) if open_laws else []
         false = {id(law) for law, trial in zip(open_laws, trials, strict=True) if not trial.held}
         kept = [law for law in candidates if id(law) not in false]
-        notes = [self.family.proofs] if kept and not open_laws else []
+        notes = self._how(bool(kept), bool(open_laws))
         rank, laws = self._rank(kept, notes)
         eps = sum(trial.failure_probability for law, trial in zip(open_laws, trials, strict=True) if law in laws)
         return Found(laws, rank, min(1.0, eps), tuple(notes))
+
+    def _how(self, some: bool, some_open: bool) -> list[str]:
+        """How the laws were confirmed."""
+        if not some_open:
+            return [self.family.proofs] if some else []
+        flow = self.relaxed
+        notes = [
+            "laws without a proof were tested at random points; failure probabilities are those of rational "
+            f"identities of degree at most {flow.degree + 2}"
+        ]
+        if not covers(flow):
+            notes.append(
+                f"random ones of {flow.cases} tokens or rows were tried: the laws are taken to hold for all of them"
+            )
+        return notes
 
     def _rank(self, kept: list[Law], notes: list[str]) -> tuple[int, tuple[Law, ...]]:
         total = sum(law.count for law in kept)

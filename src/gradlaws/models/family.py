@@ -81,6 +81,15 @@ class Family(ABC):
         """For which data and losses the laws hold."""
         return "for every data set and loss"
 
+    @property
+    def cases(self) -> int:
+        """How many draws of `covering` see every discrete case: tokens, rows of a data set."""
+        return 1
+
+    def covering(self, first: int) -> Family:
+        """A family whose k-th draw is the discrete case number ``first + k``, with the same laws."""
+        return self
+
     def idealised(self) -> Family | None:
         """The same without small constants that break symmetries of normalisations; None where there are none."""
         return None

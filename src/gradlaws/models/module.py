@@ -52,6 +52,7 @@ class ModuleFamily(Family):
         eps: what becomes of the small constants of normalisations.
         free_roots: see `Context`; laws that hold then hold, but others may be missed.
         pool: inputs and gates that instances are drawn from, where they are not arbitrary.
+        first: number of the first discrete case to draw, in turn; None for random ones.
     """
 
     title: str
@@ -62,6 +63,7 @@ class ModuleFamily(Family):
     eps: Epsilon = "generic"
     free_roots: bool = False
     pool: Pool = FREE
+    first: int | None = None
 
     @property
     def name(self) -> str:
@@ -109,7 +111,6 @@ class ModuleFamily(Family):
         found = assumed_of(self.program)
         if normalises(self.program):
             found.append(f"normalisations with eps {'as a generic number' if self.eps == 'generic' else 'set to zero'}")
-        found.append(f"failure probabilities are those of rational identities of degree at most {self.degree}")
         if self.fixed:
             found.append(f"{len(self.fixed)} parameter tensors are held fixed at generic values")
         return tuple(found)
@@ -129,6 +130,15 @@ class ModuleFamily(Family):
         """Parameters and every intermediate value."""
         values = (node.meta.get("val") for node in self.program.graph.nodes)
         return self.dimension + sum(v.numel() for v in values if isinstance(v, Tensor))
+
+    @cached_property
+    def cases(self) -> int:
+        """Rows of the pool, or tokens of the largest vocabulary: each of them at each place."""
+        return max(self.pool.rows, *self.vocabularies.values(), 1)
+
+    def covering(self, first: int) -> ModuleFamily:
+        """Rows and tokens in turn; the tokens of different places are shifted against each other at random."""
+        return replace(self.relaxed(), first=first)
 
     def idealised(self) -> ModuleFamily | None:
         """With the constants of normalisations set to zero."""
@@ -248,6 +258,9 @@ class ModuleFamily(Family):
         for name, rows in self.vocabularies.items():
             shape = drawn[f"input {name}"].shape
             tokens = torch.randint(0, rows, shape, generator=generator)
+            if self.first is not None:
+                turn = self.first + torch.arange(count).view(-1, *[1] * (tokens.dim() - 1))
+                tokens = (tokens[:1] + turn) % rows
             drawn[f"input {name}"] = tokens.to(device=field.device, dtype=torch.float64)
         if self.pool.rows:
             drawn |= self._pooled(count, field, generator)
@@ -260,6 +273,8 @@ class ModuleFamily(Family):
     def _pooled(self, count: int, field: PrimeField, generator: torch.Generator) -> dict[str, Tensor]:
         """Random rows of the pool."""
         rows, residues = torch.randint(0, self.pool.rows, (count,), generator=generator), Residues(field)
+        if self.first is not None:
+            rows = (self.first + torch.arange(count)) % self.pool.rows
         found = {f"choice {name}": residues.of(values[rows]) for name, values in self.pool.choices.items()}
         for name, values in self.pool.inputs.items():
             tokens = name in self.vocabularies

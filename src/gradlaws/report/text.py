@@ -34,12 +34,18 @@ def count_text(model: str, count: Count) -> str:
 
 def answer_text(answer: Answer, *, explained: bool = False) -> str:
     """The laws by module, with the symmetry behind each if wanted, then the count."""
+    lines = [f"  {line}" for line in laws_text(answer, explained=explained).splitlines()]
+    return "\n".join([f"Conserved by gradient flow, {answer.scope}:", *lines, "", _count_of(answer)])
+
+
+def laws_text(answer: Answer, *, explained: bool = False) -> str:
+    """The laws only, by module."""
     lines = []
     for path, group in grouped([(law, _line(law, explained)) for law in answer.laws]):
-        margin = "    " if path else "  "
-        lines += [f"  {path}:"] * bool(path)
+        margin = "  " if path else ""
+        lines += [f"{path}:"] * bool(path)
         lines += [margin + line.replace("\n", f"\n{margin}    ") for line in group]
-    return "\n".join([f"Conserved by gradient flow, {answer.scope}:", *(lines or ["  no laws"]), "", _count_of(answer)])
+    return "\n".join(lines or ["no laws"])
 
 
 def _line(law: Law, explained: bool) -> str:
