@@ -73,4 +73,4 @@ def test_the_laws_are_written_as_a_person_would():
         "|q.weight|^2 - |k.weight|^2",
         "|v.weight|^2 - |o.weight|^2",
     ]
-    assert found["m35 normalised sigmoid"][0] == "|experts.0.up.weight[0,:]|^2 - |experts.0.down.weight[:,0]|^2"
+    assert found["m35 normalised sigmoid"][0] == "|experts.0.up.weight|^2 - |experts.0.down.weight|^2"

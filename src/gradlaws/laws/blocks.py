@@ -138,7 +138,7 @@ class _Search:
         ]
         others = columns.any(0).nonzero().squeeze(1).tolist()
         pairs = _pairs(columns[:, others], [pieces[i] for i in others], self.field)
-        return alone + [pair for pair in pairs if not any({part.tensor for part, _ in pair[0]} <= t for t in together)]
+        return alone + [pair for pair in pairs if {part.tensor for part, _ in pair[0]} not in together]
 
 
 def _left(pieces: Sequence[Contraction], found: list[Bundle], keep: Sequence[Contraction] = ()) -> list[Contraction]:
