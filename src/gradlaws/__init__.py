@@ -7,6 +7,7 @@ from gradlaws.laws.law import Law
 from gradlaws.laws.result import Answer
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
+from gradlaws.training.track import track
 
 __version__ = "0.1.0"
 
@@ -14,6 +15,8 @@ __all__ = [
     # the questions
     "count",
     "laws",
+    # what a real run makes of them
+    "track",
     # what they are asked about
     "Family",
     "Network",

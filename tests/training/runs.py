@@ -1,5 +1,7 @@
 """Small real runs: models, data and optimizers that the tests of the room share."""
 
+from functools import cache
+
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -112,6 +114,7 @@ def classifier(dtype=torch.float64, seed=0):
     return nn.Sequential(nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 10)).to(dtype)
 
 
+@cache
 def digits(dtype=torch.float64):
     data = load_digits()
     return torch.tensor(data.data, dtype=dtype) / 16, torch.tensor(data.target)

@@ -1,0 +1,335 @@
+"""Tracking leaves training as it is, to the last bit, and never ends it; and it records what really happened."""
+
+import copy
+import random
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+import gradlaws as gl
+from gradlaws.errors import InputError
+from gradlaws.training import store as stores
+from gradlaws.training.track import TrackingWarning
+from tests.training.runs import EXACT, LAWS, READ_OFF_MOMENTS, UNFORESEEN, Loop, classifier
+
+ALL = EXACT | READ_OFF_MOMENTS | UNFORESEEN
+
+
+def noisy(dropout=0.3):
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Linear(64, 16),
+        nn.BatchNorm1d(16),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(16, 12),
+        nn.ReLU(),
+        nn.Linear(12, 10),
+    )
+
+
+def bits(model, optimizer):
+    """Everything that a run is made of, as bytes."""
+    tensors = [*model.state_dict().values(), *(p.grad for p in model.parameters() if p.grad is not None)]
+    tensors += [x for state in optimizer.state.values() for x in state.values() if isinstance(x, torch.Tensor)]
+    blob = [x.detach().reshape(-1).view(torch.uint8).numpy().tobytes() for x in tensors if x.numel()]
+    modes = [part.training for part in model.modules()]
+    return blob, torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state()), modes
+
+
+def trained(model, make, tracked, **options):
+    torch.manual_seed(4)
+    random.seed(4)
+    np.random.seed(4)
+    loop = Loop(model, make(list(model.parameters())))
+    if tracked:
+        with gl.track(model, loop.optimizer, torch.zeros(2, 64), **options) as tracker:
+            loop.run(12)
+        assert tracker.recorded
+        assert tracker.laws
+    else:
+        loop.run(12)
+    return bits(model, loop.optimizer)
+
+
+@pytest.mark.parametrize("make", [noisy, lambda: classifier(torch.float32)], ids=["noisy", "plain"])
+@pytest.mark.parametrize("optimizer", ["all of torch", "nesterov foreach", "adamw", "lion"])
+def test_training_is_the_same_to_the_last_bit(optimizer, make, tmp_path):
+    plain = trained(make(), ALL[optimizer], tracked=False)
+    for every in (1, 5):
+        assert trained(make(), ALL[optimizer], tracked=True, every=every, store=tmp_path / "run.db") == plain
+
+
+def test_a_planted_difference_is_seen():
+    model = classifier()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = bits(model, optimizer)
+    assert bits(model, optimizer) == before
+    torch.rand(1)
+    assert bits(model, optimizer) != before
+
+
+def start(optimizer="heavy ball", dtype=torch.float64):
+    model = classifier(dtype)
+    return Loop(model, ALL[optimizer](list(model.parameters())))
+
+
+@pytest.mark.parametrize("optimizer", [*EXACT, *READ_OFF_MOMENTS])
+def test_the_long_run_is_the_sum_of_the_predictions(optimizer):
+    """Tier (c), every step recorded: the drift of 60 steps is the forecast."""
+    loop = start(optimizer)
+    before = [law.value(dict(loop.model.named_parameters())).detach() for law in LAWS]
+    with gl.track(loop.model, loop.optimizer, laws=LAWS, every=1) as tracker:
+        loop.run(60)
+    for law, old, record in zip(LAWS, before, tracker.latest, strict=True):
+        new = law.value(dict(loop.model.named_parameters())).detach()
+        assert record.drift == pytest.approx(float((new - old).norm()) / record.scale, rel=1e-6, abs=1e-13)
+        assert record.gap < 1e-12
+        assert record.unexplained < 1e-12
+    assert tracker.latest[0].drift > 1e-5
+    assert tracker.findings == []
+
+
+def test_with_gaps_the_forecast_is_an_estimate():
+    loop = start("sgd")
+    with gl.track(loop.model, loop.optimizer, laws=LAWS, every=10) as tracker:
+        loop.run(191)
+    assert tracker.recorded == 20
+    record = tracker.latest[0]
+    assert 0.3 < record.forecast / record.drift < 3
+    assert record.gap > 1e-12
+
+
+def test_float32_is_explained_to_single_precision():
+    loop = start("nesterov", torch.float32)
+    with gl.track(loop.model, loop.optimizer, laws=LAWS, every=1) as tracker:
+        loop.run(50)
+    assert max(record.unexplained for record in tracker.latest) < 1e-5
+    assert max(record.gap for record in tracker.latest) < 1e-4
+
+
+def test_laws_are_found_with_the_loss():
+    loop = start("sgd")
+    inputs = torch.zeros(2, 64, dtype=torch.float64)
+    plain = gl.track(loop.model, loop.optimizer, inputs)
+    classes = gl.track(loop.model, loop.optimizer, inputs, loss="cross_entropy")
+    assert sum(law.count for law in plain.laws) == 24
+    assert sum(law.count for law in classes.laws) == 24 + 13
+
+
+def test_what_is_recorded_is_stored(tmp_path):
+    path = tmp_path / "run.db"
+    loop = start("adamw")
+    for name in ("one", "two"):
+        with gl.track(loop.model, loop.optimizer, laws=LAWS, every=4, store=path, name=name) as tracker:
+            loop.run(10)
+            assert stores.runs(path)[-1].finished is None
+    first, second = stores.runs(path)
+    assert (first.name, second.name, second.optimizer, second.every) == ("one", "two", "AdamW", 4)
+    assert second.finished >= second.started
+    assert [law.text for law in stores.laws(path, 1)] == [law.text for law in LAWS]
+    assert [step.step for step in stores.steps(path, 2)] == [step for step in (1, 5, 9) for _ in LAWS]
+    assert stores.steps(path, 2)[-3:] == tracker.latest
+    assert tracker.steps == 10
+
+
+def test_findings_are_stored_once(tmp_path):
+    path = tmp_path / "run.db"
+    loop = start("sgd")
+    loop.model[0].bias.requires_grad_(False)
+    with gl.track(loop.model, loop.optimizer, laws=LAWS, every=1, store=path) as tracker:
+        loop.run(5)
+    assert list(stores.findings(path, 1)) == tracker.findings
+    assert len(tracker.findings) == 1
+
+
+def test_the_hooks_are_gone_afterwards():
+    loop = start()
+    with gl.track(loop.model, loop.optimizer, laws=LAWS) as tracker:
+        loop.run(1)
+    loop.run(1)
+    assert tracker.steps == 1
+    assert not loop.optimizer._optimizer_step_pre_hooks
+    assert not loop.optimizer._optimizer_step_post_hooks
+
+
+def test_an_error_in_the_loop_is_the_loops_own(tmp_path):
+    loop = start()
+
+    def stumble():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), gl.track(loop.model, loop.optimizer, laws=LAWS, store=tmp_path / "a.db"):
+        loop.run(1, between=stumble)
+    assert stores.runs(tmp_path / "a.db")[0].finished
+
+
+def test_a_closure_is_looked_at_when_it_has_run():
+    """As Lightning steps: the gradient of this step does not exist before the optimizer asks for it."""
+    model = classifier()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    twin = copy.deepcopy(model)
+    loop, plain = Loop(model, optimizer), Loop(twin, torch.optim.SGD(twin.parameters(), lr=0.05, momentum=0.9))
+
+    def closure():
+        loop.backward()
+        return torch.tensor(1.5)
+
+    with gl.track(model, optimizer, laws=LAWS, every=1) as tracker:
+        for step in range(8):
+            result = optimizer.step(closure) if step % 2 else optimizer.step(closure=closure)
+            assert float(result) == 1.5
+            assert max(record.unexplained for record in tracker.latest) < 1e-12
+    plain.run(8)
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), twin.parameters(), strict=True))
+    assert tracker.findings == []
+
+
+def test_gradient_scaling():
+    model = classifier(torch.float32)
+    loop = Loop(model, torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    with gl.track(model, loop.optimizer, laws=LAWS, every=1) as tracker:
+        for step in range(6):
+            model.zero_grad()
+            scaler.scale(loop.loss() * (float("inf") if step == 3 else 1)).backward()
+            scaler.step(loop.optimizer)
+            scaler.update()
+    assert tracker.steps == 5
+    assert tracker.findings == []
+    assert max(record.unexplained for record in tracker.latest) < 1e-5
+
+
+def test_a_summary_says_what_happened():
+    loop = start("sgd")
+    with gl.track(loop.model, loop.optimizer, laws=LAWS, every=5) as tracker:
+        loop.run(11)
+    lines = tracker.summary().splitlines()
+    assert lines[0] == "36 laws in 3 formulas, 11 steps, 3 recorded"
+    assert lines[-1] == "  nothing unexpected was found"
+    assert any(LAWS[0].text in line for line in lines)
+
+
+@pytest.mark.parametrize("every", [0, -1, 2.5, True])
+def test_every_is_a_positive_whole_number(every):
+    loop = start()
+    with pytest.raises(InputError, match="expected the number of steps between two records"):
+        gl.track(loop.model, loop.optimizer, laws=LAWS, every=every)
+
+
+def test_laws_or_example_inputs_are_needed():
+    loop = start()
+    with pytest.raises(InputError, match="track needs example inputs"):
+        gl.track(loop.model, loop.optimizer)
+
+
+class Odd(nn.Module):
+    """A model with no rule, and one without laws."""
+
+    def __init__(self, operation):
+        super().__init__()
+        self.layer, self.operation = nn.Linear(64, 10), operation
+
+    def forward(self, x):
+        return self.operation(self.layer(x))
+
+
+@pytest.mark.parametrize(
+    ("operation", "sentence"),
+    [(torch.lgamma, "lgamma"), (lambda y: y, "has no structured laws to track: training goes on unwatched")],
+)
+def test_a_model_without_laws_is_trained_nevertheless(operation, sentence):
+    model = Odd(operation)
+    loop = Loop(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    loop.loss = lambda: model(loop.x).square().mean()
+    with pytest.warns(TrackingWarning, match=sentence):
+        tracker = gl.track(model, loop.optimizer, torch.zeros(2, 64))
+    before = model.layer.weight.detach().clone()
+    with tracker:
+        loop.run(3)
+    assert not torch.equal(before, model.layer.weight)
+    assert tracker.recorded == 0
+
+
+def goes_on(sentence, loop, **options):
+    """Tracking says one sentence; training gives what it gives without."""
+    plain = copy.deepcopy(loop)
+    plain.run(4)
+    with (
+        pytest.warns(TrackingWarning, match=sentence) as seen,
+        gl.track(loop.model, loop.optimizer, **options) as tracker,
+    ):
+        loop.run(4)
+    assert len(seen) == 1
+    assert all(torch.equal(p, q) for p, q in zip(loop.model.parameters(), plain.model.parameters(), strict=True))
+    return tracker
+
+
+def test_the_law_of_another_model():
+    other = gl.laws("relu 2-5-3").laws
+    tracker = goes_on("1 of 4 laws are not of this model", start(), laws=[*LAWS, *other], every=1)
+    assert (len(tracker.laws), tracker.recorded) == (3, 4)
+    tracker = goes_on("1 of 1 laws are not of this model", start(), laws=other, every=1)
+    assert tracker.recorded == 0
+
+
+def test_a_store_that_cannot_be_written(tmp_path):
+    tracker = goes_on("Training and tracking go on", start(), laws=LAWS, every=1, store=tmp_path / "no" / "run.db")
+    assert tracker.recorded == 4
+
+
+def test_a_store_of_another_version(tmp_path):
+    path = tmp_path / "run.db"
+    with gl.track(start().model, start().optimizer, laws=LAWS, store=path):
+        pass
+    connection = stores.sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    tracker = goes_on("is a store of version 99", start(), laws=LAWS, every=1, store=path)
+    assert tracker.recorded == 4
+
+
+def test_a_disk_that_fills_up(tmp_path):
+    path = tmp_path / "run.db"
+    loop = start()
+    with gl.track(loop.model, loop.optimizer, laws=LAWS * 40, every=1, store=path) as tracker:
+        pages = tracker._store.connection.execute("PRAGMA page_count").fetchone()[0]
+        tracker._store.connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.warns(TrackingWarning, match="the disk is full") as seen:
+            loop.run(3)
+    assert len(seen) == 1
+    assert tracker.recorded == 3
+    assert stores.runs(path)[0].finished is None
+
+
+def test_whatever_fails_within_is_one_sentence(monkeypatch):
+    def fail(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("gradlaws.training.track.diagnose", fail)
+    tracker = goes_on("MemoryError: no room. Tracking stops, training goes on", start(), laws=LAWS, every=1)
+    assert tracker.steps == 1
+
+
+def test_a_diverged_run_goes_on():
+    model = classifier(torch.float32)
+    loop = Loop(model, torch.optim.SGD(model.parameters(), lr=1e20))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrackingWarning)
+        with gl.track(model, loop.optimizer, laws=LAWS, every=1) as tracker:
+            loop.run(5)
+    assert tracker.steps
+    assert not model[0].weight.isfinite().all()
+
+
+def test_only_the_tensors_of_laws_are_copied():
+    loop = start("sgd")
+    with gl.track(loop.model, loop.optimizer, laws=LAWS[:1], every=2) as tracker:
+        loop.run(2)
+        assert set(tracker._live) == {"0.weight", "0.bias", "2.weight"}
+        assert tracker._probe is None
+    assert cross_entropy(loop.model(loop.x), loop.y).isfinite()
