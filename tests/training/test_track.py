@@ -121,6 +121,27 @@ def test_laws_are_found_with_the_loss():
     assert sum(law.count for law in classes.laws) == 24 + 13
 
 
+class Tokens(nn.Module):
+    """A table of tokens before two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.one, self.two = nn.Embedding(9, 4), nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, tokens):
+        return self.two(torch.relu(self.one(self.table(tokens))))
+
+
+def test_laws_of_rows_that_the_example_does_not_use_are_left_out():
+    model, tokens = Tokens(), torch.tensor([[0, 1]])
+    every = gl.laws(model, tokens, lower_only=True).laws
+    tracker = gl.track(model, torch.optim.SGD(model.parameters(), lr=0.1), tokens)
+    left = [law.text for law in every if law not in tracker.laws]
+    assert all("table" in text for text in left)
+    assert not any("table" in law.text for law in tracker.laws if law.kind == "frozen")
+    assert tracker.laws
+
+
 def test_what_is_recorded_is_stored(tmp_path):
     path = tmp_path / "run.db"
     loop = start("adamw")

@@ -79,19 +79,19 @@ def change(law: Law, start: Point, step: Point) -> Tensor:
 
     Args:
         law: of any degree.
-        start: float64 tensors.
+        start: tensors, float64 or float32.
         step: what is added to them.
 
     Returns:
-        Tensor ``[count]``.
+        Tensor ``[count]``, float64.
     """
     if law.degree < 2:
-        return law.derivative(start, step)
+        return law.derivative(start, step).double()
     nodes, weights = np.polynomial.legendre.leggauss((law.degree + 1) // 2)
     total: Tensor | None = None
     for node, weight in zip(nodes, weights, strict=True):
         between = {name: start[name].add(step[name], alpha=(1 + node) / 2) for name in start}
-        term = law.derivative(between, step) * (weight / 2)
+        term = law.derivative(between, step).double() * (weight / 2)
         total = term if total is None else total + term
     assert total is not None
     return total
@@ -119,12 +119,12 @@ def step_drift(law: Law, moves: Mapping[str, Move], names: Sequence[str]) -> Dri
     explained = parts["decay"] + parts["gradient"] + parts["momentum"] + together
     size, slant = _norm(theta), _norm(grad)
     return Drift(
-        value=law.value(theta),
+        value=law.value(theta).double(),
         observed=observed,
         first=first,
         second=together - first,
         unexplained=observed - explained if known else None,
-        slope=law.derivative(theta, grad),
+        slope=law.derivative(theta, grad).double(),
         scale=size**law.degree,
         steepness=size ** (law.degree - 1) * slant,
         **parts,
@@ -143,7 +143,7 @@ def _leg(law: Law, at: Point, step: Mapping[str, Tensor | None], like: Tensor) -
 def _first(law: Law, at: Point, step: Mapping[str, Tensor | None], like: Tensor) -> Tensor:
     if all(part is None for part in step.values()):
         return torch.zeros_like(like)
-    return law.derivative(at, _filled(at, step))
+    return law.derivative(at, _filled(at, step)).double()
 
 
 def _filled(at: Point, step: Mapping[str, Tensor | None]) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Parts:
-    """An update as a sum; None stands for zero. Float64 tensors of the shape of the parameter.
+    """An update as a sum; None stands for zero. Tensors of the shape of the parameter, at least float32.
 
     Args:
         decay: of the weights, first of all.
@@ -42,6 +42,11 @@ class Parts:
         return tuple(term for term in every if term is not None)
 
 
+def wide(x: Tensor) -> Tensor:
+    """Numbers to calculate with: as they are, but no less than float32."""
+    return x.float() if x.dtype.itemsize < 4 else x
+
+
 class Formula(ABC):
     """The update of one tensor by one kind of optimizer."""
 
@@ -60,10 +65,10 @@ class Formula(ABC):
         """The update of one tensor.
 
         Args:
-            theta: float64 weights before the step.
-            grad: float64 gradient.
+            theta: weights before the step, at least float32.
+            grad: gradient, likewise.
             options: the tensor's group, as plain numbers.
-            before: copies of the entries of the state that `needs` names, in float64, None where absent.
+            before: copies of the entries of the state that `needs` names, at least float32, None where absent.
             after: the state after the step.
         """
 
@@ -122,9 +127,9 @@ class Adam(Formula):
 
     def parts(self, theta: Tensor, grad: Tensor, options: Options, before: Options, after: Options) -> Parts:
         lr, (beta1, beta2), steps = options["lr"], options["betas"], float(after["step"])
-        second = after["max_exp_avg_sq" if options.get("amsgrad") else "exp_avg_sq"].double()
+        second = wide(after["max_exp_avg_sq" if options.get("amsgrad") else "exp_avg_sq"])
         root = second.sqrt().div_((1 - beta2**steps) ** 0.5).add_(options["eps"])
-        direction = after["exp_avg"].double().mul(-lr / (1 - beta1**steps)).div_(root)
+        direction = wide(after["exp_avg"]).mul(-lr / (1 - beta1**steps)).div_(root)
         decay = options.get("weight_decay", 0.0) if self.decoupled else 0.0
         return Parts(decay=theta * (-lr * decay) if decay else None, direction=direction)
 
@@ -144,11 +149,11 @@ class RMSprop(Formula):
     def parts(self, theta: Tensor, grad: Tensor, options: Options, before: Options, after: Options) -> Parts:
         lr = options["lr"]
         if options.get("momentum", 0.0):
-            return Parts(direction=after["momentum_buffer"].double() * -lr)
+            return Parts(direction=wide(after["momentum_buffer"]) * -lr)
         gradient = (-grad if options.get("maximize") else grad) + options.get("weight_decay", 0.0) * theta
-        average = after["square_avg"].double()
+        average = wide(after["square_avg"])
         if options.get("centered"):
-            average = average - after["grad_avg"].double().square()
+            average = average - wide(after["grad_avg"]).square()
         return Parts(direction=gradient * -lr / (average.sqrt() + options["eps"]))
 
 

@@ -13,6 +13,9 @@ from gradlaws.training.drift import Drift, relative
 from gradlaws.training.measure import Reading
 from gradlaws.training.record import StepRecord
 
+_ROUNDING = 1e3
+"""Units of precision up to which a value before a step is the one after the step before."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Path:
@@ -52,16 +55,13 @@ class History:
             start = _Path(drift.value, torch.zeros_like(drift.value), drift.value, reading.step - 1)
             old = self.paths.get(number, start)
             since = reading.step - old.step
-            jumps.append(relative(drift.value - old.last, drift.scale) if since == 1 else 0.0)
+            jump = relative(drift.value - old.last, drift.scale) if since == 1 else 0.0
+            jumps.append(jump if jump > _ROUNDING * law.epsilon else 0.0)
             forecast = old.forecast + since * drift.predicted
             path = _Path(old.origin, forecast, drift.value + drift.observed, reading.step)
             self.paths[number] = path
             records.append(_record(reading.step, number, law.identity, drift, path))
-        # values are sums of the same numbers in the same order, but for the rounding of `value + observed`
-        return tuple(records), tuple(jump if jump > _ROUNDING else 0.0 for jump in jumps)
-
-
-_ROUNDING = 1e-13
+        return tuple(records), tuple(jumps)
 
 
 def _record(step: int, number: int, identity: float, drift: Drift, path: _Path) -> StepRecord:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradlaws.training.formula import Formula, Parts
+from gradlaws.training.formula import Formula, Parts, wide
 from gradlaws.training.names import Live
 
 
@@ -36,7 +36,7 @@ class Before:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Move:
-    """The step of one tensor in float64.
+    """The step of one tensor, in its own precision but at least float32: differences of neighbours are exact there.
 
     Args:
         theta: before the step.
@@ -90,13 +90,13 @@ def _copy(
 
 def move(before: Before, optimizer: torch.optim.Optimizer, formula: Formula) -> Move:
     """The step of one tensor, read when the optimizer is done."""
-    theta = before.theta.double()
-    update = before.live.parameter.detach().double() - theta
+    theta = wide(before.theta)
+    update = before.live.parameter.detach().to(theta.dtype) - theta
     if before.grad is None or not before.listed:
-        grad = torch.zeros_like(theta) if before.grad is None else before.grad.double()
+        grad = torch.zeros_like(theta) if before.grad is None else wide(before.grad)
         return Move(theta, grad, update, Parts(), update)
-    grad = before.grad.double()
-    old = {name: value.double() for name, value in before.state.items() if value is not None}
+    grad = wide(before.grad)
+    old = {name: wide(value) for name, value in before.state.items() if value is not None}
     parts = formula.parts(theta, grad, before.options, old, optimizer.state.get(before.live.parameter, {}))
     if not parts.complete:
         rest = update if parts.decay is None else update - parts.decay

@@ -246,7 +246,8 @@ def track(
     Args:
         model: what is trained.
         optimizer: what trains it.
-        example_inputs: see `gradlaws.laws`; not needed if laws are given.
+        example_inputs: see `gradlaws.laws`; not needed if laws are given. Two tokens stand for any number: laws of the
+            rows of a table that the example does not use are left out.
         every: steps between two records, from the first step on. Changes between steps are looked for at every step.
         store: SQLite file to append to; None keeps the last record only.
         laws: what to track, such as ``gl.laws(model, example_inputs).laws``; None finds the structured laws.
@@ -275,10 +276,22 @@ def _find(model: nn.Module, example_inputs: Any, options: dict[str, Any]) -> tup
     except GradlawsError as error:
         warnings.warn(f"{str(error).rstrip('.')}. Tracking stops, training goes on.", TrackingWarning, stacklevel=3)
         return ()
+    found = tuple(law for law in found if not _of_the_example(law, model))
     if not found:
         what = f"{type(model).__name__} has no structured laws to track"
         warnings.warn(f"{what}: training goes on unwatched.", TrackingWarning, stacklevel=3)
     return found
+
+
+def _of_the_example(law: Law, model: nn.Module) -> bool:
+    """Whether a law is about the tokens and positions that the example happens to use, or does not."""
+    tables = {f"{path}.weight" if path else "weight" for path, part in model.named_modules() if _is_table(part)}
+    rows = [term for term in law.terms if term.get("tensor") in tables and term.get("axis") == 0]
+    return any("start" in term or "stop" in term for term in rows)
+
+
+def _is_table(part: nn.Module) -> bool:
+    return isinstance(part, nn.Embedding | nn.EmbeddingBag)
 
 
 @contextmanager
