@@ -43,16 +43,20 @@ class Stopwatch:
 def small_gpt2() -> nn.Module:
     """The model with random weights, without dropout."""
     torch.manual_seed(0)
-    shape = {
-        "n_layer": LAYERS,
-        "n_head": HEADS,
-        "n_embd": WIDTH,
-        "vocab_size": VOCABULARY,
-        "n_positions": POSITIONS,
-        "bos_token_id": None,
-        "eos_token_id": None,
-    }
-    return GPT2LMHeadModel(GPT2Config(**shape, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False))
+    shape = GPT2Config(
+        n_layer=LAYERS,
+        n_head=HEADS,
+        n_embd=WIDTH,
+        n_positions=POSITIONS,
+        vocab_size=VOCABULARY,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=None,
+        eos_token_id=None,
+        use_cache=False,
+    )
+    return GPT2LMHeadModel(shape)
 
 
 def optimizers(model: nn.Module) -> dict[str, torch.optim.Optimizer]:
@@ -97,12 +101,11 @@ def main() -> None:
     model = small_gpt2()
     size = sum(p.numel() for p in model.parameters())
     started = time.perf_counter()
-    tracked = gl.track(model, torch.optim.SGD(model.parameters(), lr=0.1), EXAMPLE)
-    model.train()
-    print(
-        f"{size / 1e6:.1f} million parameters, {sum(law.count for law in laws)} laws in {len(laws)} formulas, ", end=""
+    laws = gl.track(model, torch.optim.SGD(model.parameters(), lr=0.1), EXAMPLE).laws
+    found = (
+        f"{sum(law.count for law in laws)} laws in {len(laws)} formulas, found in {time.perf_counter() - started:.1f} s"
     )
-    print(f"found in {time.perf_counter() - started:.1f} s; {torch.get_num_threads()} threads")
+    print(f"{size / 1e6:.1f} million parameters, {found}; {torch.get_num_threads()} threads")
     print(f"{'optimizer':<20}{'every':>6}{'step':>10}{'tracker':>11}{'overhead':>10}{'target':>8}{'unexplained':>13}")
     for name, optimizer in optimizers(model).items():
         step(model, optimizer)  # the first step makes the state

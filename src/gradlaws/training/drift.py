@@ -21,6 +21,9 @@ from torch import Tensor
 from gradlaws.laws.law import Law, Point
 from gradlaws.training.step import Move
 
+_ORDER = ("decay", "gradient", "momentum", "direction")
+"""In which the terms of an update are added to the weights: decay first, as the theory has it."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Drift:
@@ -109,19 +112,23 @@ def step_drift(law: Law, moves: Mapping[str, Move], names: Sequence[str]) -> Dri
     theta, grad = {n: m.theta for n, m in own.items()}, {n: m.grad for n, m in own.items()}
     observed = change(law, theta, {n: m.update for n, m in own.items()})
     at: Point = theta
-    parts: dict[str, Tensor] = {}
-    for kind in ("decay", "gradient", "momentum"):
-        parts[kind], at = _leg(law, at, {n: getattr(m.parts, kind) for n, m in own.items()}, observed)
-    directions = {n: m.parts.direction for n, m in own.items()}
-    together, _ = _leg(law, at, directions, observed)
-    first = _first(law, at, directions, observed)
+    parts = dict.fromkeys(("decay", "gradient", "momentum", "direction", "first"), torch.zeros_like(observed))
+    kinds = [kind for kind in _ORDER if any(getattr(m.parts, kind) is not None for m in own.values())]
+    for kind in kinds:
+        leg = {n: getattr(m.parts, kind) for n, m in own.items()}
+        filled = {n: torch.zeros_like(at[n]) if part is None else part for n, part in leg.items()}
+        parts[kind] = change(law, at, filled)
+        if kind == "direction":
+            parts["first"] = law.derivative(at, filled).double()
+        if kind != kinds[-1]:
+            at = {n: x if leg[n] is None else x + filled[n] for n, x in at.items()}
+    together, first = parts.pop("direction"), parts["first"]
     known = all(m.error is not None for m in own.values())
     explained = parts["decay"] + parts["gradient"] + parts["momentum"] + together
     size, slant = _norm(theta), _norm(grad)
     return Drift(
         value=law.value(theta).double(),
         observed=observed,
-        first=first,
         second=together - first,
         unexplained=observed - explained if known else None,
         slope=law.derivative(theta, grad).double(),
@@ -129,25 +136,6 @@ def step_drift(law: Law, moves: Mapping[str, Move], names: Sequence[str]) -> Dri
         steepness=size ** (law.degree - 1) * slant,
         **parts,
     )
-
-
-def _leg(law: Law, at: Point, step: Mapping[str, Tensor | None], like: Tensor) -> tuple[Tensor, Point]:
-    """The change along one term of the update, and where it leads."""
-    if all(part is None for part in step.values()):
-        return torch.zeros_like(like), at
-    filled = _filled(at, step)
-    moved = {name: at[name] if step[name] is None else at[name] + filled[name] for name in at}
-    return change(law, at, filled), moved
-
-
-def _first(law: Law, at: Point, step: Mapping[str, Tensor | None], like: Tensor) -> Tensor:
-    if all(part is None for part in step.values()):
-        return torch.zeros_like(like)
-    return law.derivative(at, _filled(at, step)).double()
-
-
-def _filled(at: Point, step: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
-    return {name: torch.zeros_like(at[name]) if part is None else part for name, part in step.items()}
 
 
 def _norm(point: Point) -> float:
