@@ -92,6 +92,8 @@ UNFORESEEN = {
     "adagrad": lambda ps: torch.optim.Adagrad(ps, lr=0.01),
 }
 
+ALL = EXACT | READ_OFF_MOMENTS | UNFORESEEN
+
 LAWS = (
     GramLaw(
         ((Contraction("0.weight", 0, 2), 1), (Contraction("0.bias", 0, 1), 1), (Contraction("2.weight", 1, 2), -1)),
@@ -142,3 +144,9 @@ class Loop:
             before_step()
             self.optimizer.step()
             between()
+
+
+def start(optimizer="heavy ball", dtype=torch.float64):
+    """A fresh classifier and its loop."""
+    model = classifier(dtype)
+    return Loop(model, ALL[optimizer](list(model.parameters())))

@@ -2,7 +2,6 @@
 
 import copy
 import random
-import warnings
 
 import numpy as np
 import pytest
@@ -13,10 +12,7 @@ from torch.nn.functional import cross_entropy
 import gradlaws as gl
 from gradlaws.errors import InputError
 from gradlaws.training import store as stores
-from gradlaws.training.track import TrackingWarning
-from tests.training.runs import EXACT, LAWS, READ_OFF_MOMENTS, UNFORESEEN, Loop, classifier
-
-ALL = EXACT | READ_OFF_MOMENTS | UNFORESEEN
+from tests.training.runs import ALL, EXACT, LAWS, READ_OFF_MOMENTS, Loop, classifier, start
 
 
 def noisy(dropout=0.3):
@@ -71,11 +67,6 @@ def test_a_planted_difference_is_seen():
     assert bits(model, optimizer) == before
     torch.rand(1)
     assert bits(model, optimizer) != before
-
-
-def start(optimizer="heavy ball", dtype=torch.float64):
-    model = classifier(dtype)
-    return Loop(model, ALL[optimizer](list(model.parameters())))
 
 
 @pytest.mark.parametrize("optimizer", [*EXACT, *READ_OFF_MOMENTS])
@@ -210,6 +201,54 @@ def test_a_closure_is_looked_at_when_it_has_run():
     assert tracker.findings == []
 
 
+def test_a_step_that_fails_is_not_the_last_one_seen():
+    """As when a step runs out of memory and the loop tries again."""
+    loop = start()
+    failing = [True]
+
+    def fail(*_):
+        if failing.pop():
+            raise MemoryError
+
+    with gl.track(loop.model, loop.optimizer, laws=LAWS, every=1) as tracker:
+        loop.optimizer.register_step_pre_hook(fail)
+        with pytest.raises(MemoryError):
+            loop.run(1)
+        for _ in range(3):
+            failing.append(False)
+            loop.run(1)
+    assert (tracker.steps, tracker.recorded) == (4, 3)
+    assert tracker.findings == []
+
+
+def test_what_happens_after_the_last_record_is_told_at_the_end(tmp_path):
+    loop = start()
+    with gl.track(loop.model, loop.optimizer, laws=LAWS, every=50, store=tmp_path / "run.db") as tracker:
+        loop.run(5)
+        loop.model[0].weight.data.mul_(0.5)
+        loop.run(5)
+        assert tracker.findings == []
+    (finding,) = tracker.findings
+    assert "after step 5, 0.weight changed" in finding.text
+    assert finding.cause == "surgery on the weights"
+    assert stores.findings(tmp_path / "run.db", 1) == (finding,)
+
+
+def test_a_subclass_with_a_state_of_its_own_is_taken_as_unknown():
+    class Other(torch.optim.Adam):
+        @torch.no_grad()
+        def step(self, closure=None):
+            for p in self.param_groups[0]["params"]:
+                p.sub_(p.grad, alpha=0.01)
+
+    model = classifier()
+    loop = Loop(model, Other(model.parameters()))
+    with gl.track(model, loop.optimizer, laws=LAWS, every=1) as tracker:
+        loop.run(3)
+    assert all(record.unexplained is None for record in tracker.latest)
+    assert tracker.findings == []
+
+
 def test_gradient_scaling():
     model = classifier(torch.float32)
     loop = Loop(model, torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
@@ -242,109 +281,35 @@ def test_every_is_a_positive_whole_number(every):
         gl.track(loop.model, loop.optimizer, laws=LAWS, every=every)
 
 
+@pytest.mark.parametrize("turns", [0, 1.0, False])
+def test_turns_are_a_positive_whole_number(turns):
+    loop = start()
+    with pytest.raises(InputError, match="expected in how many records all laws have had their turn"):
+        gl.track(loop.model, loop.optimizer, laws=LAWS, turns=turns)
+
+
+def test_laws_take_turns(tmp_path):
+    loop = start("sgd")
+    path = tmp_path / "run.db"
+    with gl.track(loop.model, loop.optimizer, laws=LAWS, every=1, store=path, turns=2) as tracker:
+        loop.run(4)
+    assert [(step.step, step.law) for step in stores.steps(path, 1)] == [(1, 0), (1, 2), (2, 1), (3, 0), (3, 2), (4, 1)]
+    assert [(record.step, record.law) for record in tracker.latest] == [(3, 0), (4, 1), (3, 2)]
+    assert tracker.findings == []
+
+
+def test_laws_that_take_turns_are_all_diagnosed():
+    loop = start("sgd")
+    loop.model[4].weight.register_hook(lambda grad: 3 * grad)
+    with gl.track(loop.model, loop.optimizer, laws=LAWS, every=1, turns=3) as tracker:
+        loop.run(3)
+    assert [(finding.step, finding.law) for finding in tracker.findings] == [(2, 1)]
+
+
 def test_laws_or_example_inputs_are_needed():
     loop = start()
     with pytest.raises(InputError, match="track needs example inputs"):
         gl.track(loop.model, loop.optimizer)
-
-
-class Odd(nn.Module):
-    """A model with no rule, and one without laws."""
-
-    def __init__(self, operation):
-        super().__init__()
-        self.layer, self.operation = nn.Linear(64, 10), operation
-
-    def forward(self, x):
-        return self.operation(self.layer(x))
-
-
-@pytest.mark.parametrize(
-    ("operation", "sentence"),
-    [(torch.lgamma, "lgamma"), (lambda y: y, "has no structured laws to track: training goes on unwatched")],
-)
-def test_a_model_without_laws_is_trained_nevertheless(operation, sentence):
-    model = Odd(operation)
-    loop = Loop(model, torch.optim.SGD(model.parameters(), lr=0.1))
-    loop.loss = lambda: model(loop.x).square().mean()
-    with pytest.warns(TrackingWarning, match=sentence):
-        tracker = gl.track(model, loop.optimizer, torch.zeros(2, 64))
-    before = model.layer.weight.detach().clone()
-    with tracker:
-        loop.run(3)
-    assert not torch.equal(before, model.layer.weight)
-    assert tracker.recorded == 0
-
-
-def goes_on(sentence, loop, **options):
-    """Tracking says one sentence; training gives what it gives without."""
-    plain = copy.deepcopy(loop)
-    plain.run(4)
-    with (
-        pytest.warns(TrackingWarning, match=sentence) as seen,
-        gl.track(loop.model, loop.optimizer, **options) as tracker,
-    ):
-        loop.run(4)
-    assert len(seen) == 1
-    assert all(torch.equal(p, q) for p, q in zip(loop.model.parameters(), plain.model.parameters(), strict=True))
-    return tracker
-
-
-def test_the_law_of_another_model():
-    other = gl.laws("relu 2-5-3").laws
-    tracker = goes_on("1 of 4 laws are not of this model", start(), laws=[*LAWS, *other], every=1)
-    assert (len(tracker.laws), tracker.recorded) == (3, 4)
-    tracker = goes_on("1 of 1 laws are not of this model", start(), laws=other, every=1)
-    assert tracker.recorded == 0
-
-
-def test_a_store_that_cannot_be_written(tmp_path):
-    tracker = goes_on("Training and tracking go on", start(), laws=LAWS, every=1, store=tmp_path / "no" / "run.db")
-    assert tracker.recorded == 4
-
-
-def test_a_store_of_another_version(tmp_path):
-    path = tmp_path / "run.db"
-    with gl.track(start().model, start().optimizer, laws=LAWS, store=path):
-        pass
-    connection = stores.sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    tracker = goes_on("is a store of version 99", start(), laws=LAWS, every=1, store=path)
-    assert tracker.recorded == 4
-
-
-def test_a_disk_that_fills_up(tmp_path):
-    path = tmp_path / "run.db"
-    loop = start()
-    with gl.track(loop.model, loop.optimizer, laws=LAWS * 40, every=1, store=path) as tracker:
-        pages = tracker._store.connection.execute("PRAGMA page_count").fetchone()[0]
-        tracker._store.connection.execute(f"PRAGMA max_page_count = {pages}")
-        with pytest.warns(TrackingWarning, match="the disk is full") as seen:
-            loop.run(3)
-    assert len(seen) == 1
-    assert tracker.recorded == 3
-    assert stores.runs(path)[0].finished is None
-
-
-def test_whatever_fails_within_is_one_sentence(monkeypatch):
-    def fail(*_):
-        raise MemoryError("no room")
-
-    monkeypatch.setattr("gradlaws.training.track.diagnose", fail)
-    tracker = goes_on("MemoryError: no room. Tracking stops, training goes on", start(), laws=LAWS, every=1)
-    assert tracker.steps == 1
-
-
-def test_a_diverged_run_goes_on():
-    model = classifier(torch.float32)
-    loop = Loop(model, torch.optim.SGD(model.parameters(), lr=1e20))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TrackingWarning)
-        with gl.track(model, loop.optimizer, laws=LAWS, every=1) as tracker:
-            loop.run(5)
-    assert tracker.steps
-    assert not model[0].weight.isfinite().all()
 
 
 def test_only_the_tensors_of_laws_are_copied():

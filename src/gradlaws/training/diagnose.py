@@ -7,8 +7,8 @@ and their shape names the cause.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gradlaws.laws.law import Law
 from gradlaws.training.measure import LawReading, Reading, TensorReading
@@ -54,18 +54,19 @@ class Evidence:
         reading: of the step.
         outside: what changed between steps since the last record, with the step after which it was seen.
         repeated: the first step since then that used the very gradient of the one before, None if none did.
-        jumps: for each law, its change between this step and the one before, relative to its scale; 0 if unknown.
+        jumps: by number of the law, its change since the step just before, relative to its scale; 0 if unknown.
     """
 
     laws: Sequence[Law]
     reading: Reading
     outside: Sequence[tuple[int, Outside]] = ()
     repeated: int | None = None
-    jumps: Sequence[float] = ()
+    jumps: Mapping[int, float] = field(default_factory=dict)
 
     def touching(self, name: str) -> int | None:
-        """The first law that a tensor enters."""
-        return next((number for number, law in enumerate(self.laws) if name in entering(law)), None)
+        """The first law that a tensor enters, of those that were measured if there is one."""
+        order = [*self.reading.laws, *range(len(self.laws))]
+        return next((number for number in order if name in entering(self.laws[number])), None)
 
     def finding(self, cause: str, names: Sequence[str], size: float, text: str, law: int | None = None) -> Finding:
         """A finding about some tensors; the law is the first that they enter, if none is given."""
@@ -87,8 +88,8 @@ def diagnose(evidence: Evidence) -> list[Finding]:
 def membership(evidence: Evidence) -> Iterator[Finding]:
     """Tensors of a law that stay while others move, and tensors that the optimizer holds twice."""
     tensors = evidence.reading.tensors
-    for number, law in enumerate(evidence.laws):
-        names = [name for name in entering(law) if name in tensors]
+    for number in evidence.reading.laws:
+        names = [name for name in entering(evidence.laws[number]) if name in tensors]
         moving = [name for name in names if tensors[name].moved]
         for name in names:
             still = _standing(tensors[name])
@@ -106,7 +107,8 @@ def identities(evidence: Evidence) -> Iterator[Finding]:
     """Tier (a): laws that are no laws of the gradient that the step used."""
     if evidence.repeated is not None:
         return
-    for number, (law, reading) in enumerate(zip(evidence.laws, evidence.reading.laws, strict=True)):
+    for number, reading in evidence.reading.laws.items():
+        law = evidence.laws[number]
         if reading.broken and all(evidence.reading.tensors[name].has_grad for name in entering(law)):
             names = [name for name in entering(law) if name in evidence.reading.tensors]
             cause, text = _broken(evidence, reading, names)
@@ -148,7 +150,7 @@ def between_steps(evidence: Evidence) -> Iterator[Finding]:
         yield evidence.finding(cause, [event.name], event.size, f"after step {step}, {text}")
     if seen or not evidence.jumps:
         return
-    number = max(range(len(evidence.jumps)), key=lambda i: evidence.jumps[i])
+    number = max(evidence.jumps, key=lambda i: evidence.jumps[i])
     names = list(entering(evidence.laws[number]))
     tensors = [evidence.reading.tensors[name] for name in names if name in evidence.reading.tensors]
     if evidence.jumps[number] > 0 and all(tensor.listed for tensor in tensors):
@@ -160,8 +162,9 @@ def gains(evidence: Evidence) -> Iterator[Finding]:
     """Weight decay on the gain of a normalisation."""
     for name, tensor in evidence.reading.tensors.items():
         number = evidence.touching(name)
-        if tensor.live.gain and tensor.decay > 0 and tensor.has_grad and number is not None:
-            size = _relative(evidence.reading.laws[number], "decay")
+        reading = None if number is None else evidence.reading.laws.get(number)
+        if tensor.live.gain and tensor.decay > 0 and tensor.has_grad and reading is not None:
+            size = _relative(reading, "decay")
             text = (
                 f"{name} is the gain of a normalisation and decays by {tensor.decay:.1e} a step, which moves its law "
                 f"by {size:.1e} a step: put gains into a group with weight_decay=0."

@@ -44,24 +44,24 @@ class History:
         """Before the first record."""
         return History(laws)
 
-    def add(self, reading: Reading) -> tuple[tuple[StepRecord, ...], tuple[float, ...]]:
+    def add(self, reading: Reading) -> tuple[tuple[StepRecord, ...], dict[int, float]]:
         """Enter a step; what is to be kept of it, and how far each law jumped since the step just before.
 
         A jump is zero where the step before was not recorded.
         """
-        records, jumps = [], []
-        for number, law in enumerate(reading.laws):
+        records, jumps = [], {}
+        for number, law in reading.laws.items():
             drift = law.drift
             start = _Path(drift.value, torch.zeros_like(drift.value), drift.value, reading.step - 1)
             old = self.paths.get(number, start)
             since = reading.step - old.step
             jump = relative(drift.value - old.last, drift.scale) if since == 1 else 0.0
-            jumps.append(jump if jump > _ROUNDING * law.epsilon else 0.0)
+            jumps[number] = jump if jump > _ROUNDING * law.epsilon else 0.0
             forecast = old.forecast + since * drift.predicted
             path = _Path(old.origin, forecast, drift.value + drift.observed, reading.step)
             self.paths[number] = path
             records.append(_record(reading.step, number, law.identity, drift, path))
-        return tuple(records), tuple(jumps)
+        return tuple(records), jumps
 
 
 def _record(step: int, number: int, identity: float, drift: Drift, path: _Path) -> StepRecord:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gradlaws.laws.law import Law
 from gradlaws.training.drift import Drift, relative, step_drift
-from gradlaws.training.formula import Formula
+from gradlaws.training.formula import Formula, wide
 from gradlaws.training.names import Live, entering, touched
 from gradlaws.training.outside import cosine
 from gradlaws.training.step import Before, Move, copies, move
@@ -89,10 +89,10 @@ class LawReading:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Reading:
-    """One recorded step."""
+    """One recorded step: the laws that had their turn, by number, and their tensors by name."""
 
     step: int
-    laws: tuple[LawReading, ...]
+    laws: Mapping[int, LawReading]
     tensors: Mapping[str, TensorReading]
 
 
@@ -102,40 +102,49 @@ class Probe:
 
     Args:
         step: number of the step.
-        before: by name.
+        laws: to be measured, by number.
+        before: the copies by name.
+        everything: size of all gradients of the model's laws together.
         formula: of the optimizer.
         optimizer: whose step it is.
     """
 
     step: int
+    laws: Mapping[int, Law]
     before: Mapping[str, Before]
+    everything: float
     formula: Formula
     optimizer: torch.optim.Optimizer
 
     @staticmethod
-    def take(step: int, optimizer: torch.optim.Optimizer, formula: Formula, tensors: Mapping[str, Live]) -> Probe:
-        """Copy what the laws touch."""
-        return Probe(step, copies(optimizer, formula, tensors.values()), formula, optimizer)
+    def take(
+        step: int, laws: Mapping[int, Law], optimizer: torch.optim.Optimizer, formula: Formula, live: Mapping[str, Live]
+    ) -> Probe:
+        """Copy what the laws touch, and no more."""
+        names = dict.fromkeys(name for law in laws.values() for name in touched(law))
+        before = copies(optimizer, formula, [live[name] for name in names])
+        grads = [one.parameter.grad for one in live.values() if one.parameter.grad is not None]
+        everything = float(torch.stack([wide(g.detach()).norm() for g in grads]).norm()) if grads else 0.0
+        return Probe(step, laws, before, everything, formula, optimizer)
 
-    def read(self, laws: Sequence[Law]) -> Reading:
+    def read(self) -> Reading:
         """Compare with what the step has made of it."""
-        total = sum(float(b.grad.norm(dtype=torch.float64)) ** 2 for b in self.before.values() if b.grad is not None)
-        everything = total**0.5
-        last = {name: number for number, law in enumerate(laws) for name in touched(law)}
+        everything = self.everything
+        last = {name: number for number, law in self.laws.items() for name in touched(law)}
         moves: dict[str, Move] = {}
         tensors: dict[str, TensorReading] = {}
-        found = []
-        for number, law in enumerate(laws):
+        found = {}
+        for number, law in self.laws.items():
             names = touched(law)
             for name in names:
                 if name not in moves:
                     moves[name] = move(self.before[name], self.optimizer, self.formula)
                     tensors[name] = tensor_reading(self.before[name], moves[name], everything)
-            found.append(law_reading(law, moves, names, self._epsilon(names), everything))
+            found[number] = law_reading(law, moves, names, self._epsilon(names), everything)
             for name in names:
                 if last[name] == number:
                     del moves[name]
-        return Reading(self.step, tuple(found), tensors)
+        return Reading(self.step, found, tensors)
 
     def _epsilon(self, names: Sequence[str]) -> float:
         return max(torch.finfo(self.before[name].theta.dtype).eps for name in names)

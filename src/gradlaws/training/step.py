@@ -97,7 +97,10 @@ def move(before: Before, optimizer: torch.optim.Optimizer, formula: Formula) -> 
         return Move(theta, grad, update, Parts(), update)
     grad = wide(before.grad)
     old = {name: wide(value) for name, value in before.state.items() if value is not None}
-    parts = formula.parts(theta, grad, before.options, old, optimizer.state.get(before.live.parameter, {}))
+    try:
+        parts = formula.parts(theta, grad, before.options, old, optimizer.state.get(before.live.parameter, {}))
+    except KeyError:  # a subclass that keeps its state otherwise
+        parts = Parts(complete=False)
     if not parts.complete:
         rest = update if parts.decay is None else update - parts.decay
         return Move(theta, grad, update, Parts(parts.decay, direction=rest, complete=False), None)

@@ -116,6 +116,12 @@ def steps(path: str | Path, run: int) -> tuple[StepRecord, ...]:
     return _read(path, "steps", StepRecord, run, "step, law")
 
 
+def last_step(path: str | Path, run: int) -> tuple[StepRecord, ...]:
+    """The laws of one run at its last recorded step; empty before the first."""
+    last = "step = (SELECT max(step) FROM steps WHERE run = ?1)"
+    return _read(path, "steps", StepRecord, run, "law", last)
+
+
 def findings(path: str | Path, run: int) -> tuple[Finding, ...]:
     """What was found in one run, as it came."""
     return _read(path, "findings", Finding, run, "rowid")
@@ -148,10 +154,12 @@ def columns(table: str) -> list[str]:
     return own if table == "runs" else ["run", *own]
 
 
-def _read(path: str | Path, table: str, record: type[Record], run: int | None, order: str) -> tuple[Record, ...]:
+def _read(
+    path: str | Path, table: str, record: type[Record], run: int | None, order: str, only: str = "1"
+) -> tuple[Record, ...]:
     connection = open_for_reading(path)
     names = ", ".join(field.name for field in fields(record))
-    where = "" if run is None else " WHERE run = ?"
+    where = "" if run is None else f" WHERE run = ?1 AND {only}"
     try:
         rows = connection.execute(f"SELECT {names} FROM {table}{where} ORDER BY {order}", () if run is None else (run,))
         return tuple(record(*row) for row in rows)

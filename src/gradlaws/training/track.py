@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, final
 
 import numpy as np
@@ -19,10 +21,10 @@ from torch.utils.hooks import RemovableHandle
 from gradlaws.errors import GradlawsError, InputError
 from gradlaws.laws.answer import laws as find_laws
 from gradlaws.laws.law import Law
-from gradlaws.training.diagnose import Evidence, diagnose
+from gradlaws.training.diagnose import Evidence, between_steps, diagnose
 from gradlaws.training.formula import formula_of
 from gradlaws.training.history import History
-from gradlaws.training.measure import Probe
+from gradlaws.training.measure import Probe, Reading
 from gradlaws.training.names import Live, entering, home, live_parameters, touched
 from gradlaws.training.outside import Outside, Samples, changed, same, sample, sample_gradients
 from gradlaws.training.record import Finding, LawRecord, RunRecord, StepRecord
@@ -46,7 +48,7 @@ class LawTracker:
     Attributes:
         laws: what is tracked; empty if tracking has failed.
         findings: what was not as it should be, each once.
-        latest: the records of the last recorded step.
+        latest: the last record of each law.
         steps: how many steps the optimizer has taken.
         recorded: how many of them were recorded.
     """
@@ -59,19 +61,21 @@ class LawTracker:
         every: int,
         store: str | Path | None,
         name: str | None,
+        turns: int = 1,
     ) -> None:
         self.laws = tuple(laws)
         self.findings: list[Finding] = []
         self.latest: tuple[StepRecord, ...] = ()
         self.steps = self.recorded = 0
-        self._model, self._optimizer, self._every = model, optimizer, every
+        self._model, self._optimizer, self._every, self._turns = model, optimizer, every, turns
         self._path, self._name = store, name or type(model).__name__
         self._formula = formula_of(optimizer)
         self._hooks: list[RemovableHandle] = []
         self._live: dict[str, Live] = {}
         self._store: Store | None = None
         self._history = History.empty(())
-        self._depth = 0
+        self._frame: FrameType | None = None
+        self._last: Reading | None = None
         self._probe: Probe | None = None
         self._samples: dict[str, Samples] = {}
         self._outside: list[tuple[int, Outside]] = []
@@ -101,6 +105,10 @@ class LawTracker:
     ) -> None:
         """End: the optimizer is as it was, the store closed."""
         self._detach()
+        if self._last is not None and (self._outside or self._repeated):
+            with self._unharmed():
+                last = replace(self._last, step=self.steps)
+                self._keep((), list(between_steps(Evidence(self.laws, last, self._outside, self._repeated))))
         if self._store is not None:
             with self._unharmed():
                 store, self._store = self._store, None
@@ -111,10 +119,10 @@ class LawTracker:
         return summary(self.laws, self.latest, self.findings, self.steps, self.recorded)
 
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
-        """Before a step; an optimizer whose step calls that of its base is entered twice."""
-        self._depth += 1
-        if self._depth > 1:
+        """Before a step; one that calls the step of its base class is entered twice, and only the outer one counts."""
+        if self._frame is not None and _running(self._frame):
             return None
+        self._frame = sys._getframe(1)
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if not callable(closure):
             self._look()
@@ -134,7 +142,9 @@ class LawTracker:
                 self._compare(found, grads)
             self._samples |= {"earlier": found, "grads": grads}
             if (self.steps - 1) % self._every == 0:
-                self._probe = Probe.take(self.steps, self._optimizer, self._formula, self._live)
+                turn = self.recorded % self._turns
+                chosen = {i: law for i, law in enumerate(self.laws) if i % self._turns == turn}
+                self._probe = Probe.take(self.steps, chosen, self._optimizer, self._formula, self._live)
 
     def _compare(self, found: Samples, grads: Samples) -> None:
         """What happened since the last step."""
@@ -149,9 +159,9 @@ class LawTracker:
 
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """After a step."""
-        self._depth -= 1
-        if self._depth:
+        if sys._getframe(1) is not self._frame:
             return
+        self._frame = None
         with self._unharmed(), torch.no_grad():
             self._samples["left"] = sample(self._live)
             if self._probe is not None:
@@ -159,18 +169,26 @@ class LawTracker:
                 self._record(probe)
 
     def _record(self, probe: Probe) -> None:
-        reading = probe.read(self.laws)
-        self.latest, jumps = self._history.add(reading)
+        reading = probe.read()
+        records, jumps = self._history.add(reading)
+        newest = {record.law: record for record in (*self.latest, *records)}
+        self.latest = tuple(newest[law] for law in sorted(newest))
         self.recorded += 1
-        evidence = Evidence(self.laws, reading, self._outside, self._repeated, jumps)
-        known = {(finding.cause, finding.tensors) for finding in self.findings}
-        fresh = list({(f.cause, f.tensors): f for f in reversed(diagnose(evidence))}.items())
-        new = [finding for key, finding in reversed(fresh) if key not in known]
-        self.findings += new
+        self._last = reading
+        self._keep(records, diagnose(Evidence(self.laws, reading, self._outside, self._repeated, jumps)))
+
+    def _keep(self, records: Sequence[StepRecord], found: Sequence[Finding]) -> None:
+        """Add what is new to the findings, and all of it to the store."""
+        new: dict[tuple[str, str], Finding] = {}
+        for finding in found:
+            new.setdefault((finding.cause, finding.tensors), finding)
+        for old in self.findings:
+            new.pop((old.cause, old.tensors), None)
+        self.findings += new.values()
         self._outside, self._repeated = [], None
         if self._store is not None:
             try:
-                self._store.append(self.latest, new)
+                self._store.append(records, list(new.values()))
             except InputError as error:
                 self._store.connection.close()
                 self._store = None
@@ -219,8 +237,7 @@ class LawTracker:
     def _detach(self) -> None:
         for hook in self._hooks:
             hook.remove()
-        self._hooks = []
-        self._probe = None
+        self._hooks, self._probe, self._frame = [], None, None
 
 
 def track(
@@ -232,6 +249,7 @@ def track(
     store: str | Path | None = None,
     laws: Sequence[Law] | None = None,
     name: str | None = None,
+    turns: int = 1,
     **module_options: Any,
 ) -> LawTracker:
     """Watch the conservation laws of a model around an unchanged training loop.
@@ -252,20 +270,24 @@ def track(
         store: SQLite file to append to; None keeps the last record only.
         laws: what to track, such as ``gl.laws(model, example_inputs).laws``; None finds the structured laws.
         name: of the run in the store; the class of the model if None.
+        turns: a record takes one law in so many, all of them in turn, and costs as much less; a large model can then
+            be recorded at every step.
         **module_options: of `gradlaws.laws`, such as ``loss="cross_entropy"``.
 
     Raises:
-        InputError: `every` is not a positive whole number, or there are neither laws nor example inputs.
+        InputError: `every` or `turns` is not a positive whole number, or there are neither laws nor example inputs.
     """
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         raise InputError(f"every={every!r}: expected the number of steps between two records, at least 1")
+    if isinstance(turns, bool) or not isinstance(turns, int) or turns < 1:
+        raise InputError(f"turns={turns!r}: expected in how many records all laws have had their turn, at least 1")
     if laws is None and example_inputs is None:
         raise InputError(
             "track needs example inputs to find the laws, or laws: track(model, optimizer, example_inputs)"
         )
     if laws is None:
         laws = _find(model, example_inputs, module_options)
-    return LawTracker(model, optimizer, laws, every, store, name)
+    return LawTracker(model, optimizer, laws, every, store, name, turns)
 
 
 def _find(model: nn.Module, example_inputs: Any, options: dict[str, Any]) -> tuple[Law, ...]:
@@ -332,6 +354,14 @@ def _fits(law: Law, live: dict[str, Live]) -> bool:
         return law.value(theta).shape == (law.count,)
     except (KeyError, RuntimeError, IndexError):
         return False
+
+
+def _running(frame: FrameType) -> bool:
+    """Whether a call goes on: a step that raised an error does not come back to say so."""
+    at: FrameType | None = sys._getframe(1)
+    while at is not None and at is not frame:
+        at = at.f_back
+    return at is not None
 
 
 def _then_once(closure: Callable[[], Any], look: Callable[[], None]) -> Callable[[], Any]:
