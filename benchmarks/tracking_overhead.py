@@ -96,8 +96,11 @@ def measured(
     for hook in outer:
         hook.remove()
     assert tracker.findings == [], tracker.findings
-    # whole cycles only: each law once, or one recorded step in fifty
-    own = sum(spent[:-1]) / (len(spent) - 1)
+    if turns > 1:
+        own = sum(spent[:turns]) / turns  # one cycle: each law once
+    else:
+        recorded, other = spent[::every], [x for i, x in enumerate(spent) if i % every]
+        own = (median(recorded) + (every - 1) * median(other or [0.0])) / every
     return median(plain), own, max(record.unexplained or 0.0 for record in tracker.latest)
 
 

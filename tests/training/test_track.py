@@ -293,8 +293,8 @@ def test_laws_take_turns(tmp_path):
     path = tmp_path / "run.db"
     with gl.track(loop.model, loop.optimizer, laws=LAWS, every=1, store=path, turns=2) as tracker:
         loop.run(4)
-    assert [(step.step, step.law) for step in stores.steps(path, 1)] == [(1, 0), (1, 2), (2, 1), (3, 0), (3, 2), (4, 1)]
-    assert [(record.step, record.law) for record in tracker.latest] == [(3, 0), (4, 1), (3, 2)]
+    assert [(step.step, step.law) for step in stores.steps(path, 1)] == [(1, 0), (1, 1), (2, 2), (3, 0), (3, 1), (4, 2)]
+    assert [(record.step, record.law) for record in tracker.latest] == [(3, 0), (3, 1), (4, 2)]
     assert tracker.findings == []
 
 

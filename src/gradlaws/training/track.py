@@ -142,9 +142,13 @@ class LawTracker:
                 self._compare(found, grads)
             self._samples |= {"earlier": found, "grads": grads}
             if (self.steps - 1) % self._every == 0:
-                turn = self.recorded % self._turns
-                chosen = {i: law for i, law in enumerate(self.laws) if i % self._turns == turn}
-                self._probe = Probe.take(self.steps, chosen, self._optimizer, self._formula, self._live)
+                self._probe = Probe.take(self.steps, self._turn(), self._optimizer, self._formula, self._live)
+
+    def _turn(self) -> dict[int, Law]:
+        """The laws of this record; those of one module, which share tensors, have their turn together."""
+        order = sorted(range(len(self.laws)), key=lambda number: home(entering(self.laws[number])))
+        now = self.recorded % self._turns
+        return {n: self.laws[n] for place, n in enumerate(order) if place * self._turns // len(order) == now}
 
     def _compare(self, found: Samples, grads: Samples) -> None:
         """What happened since the last step."""
