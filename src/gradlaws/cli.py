@@ -1,9 +1,10 @@
-"""The command line: ``gradlaws count``, ``gradlaws laws`` and ``gradlaws check``."""
+"""The command line: ``gradlaws count``, ``laws``, ``check`` and ``watch``."""
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gradlaws import check as checker
@@ -27,8 +29,11 @@ from gradlaws.models.load import is_factory, load_factory
 from gradlaws.models.spec import read_spec
 from gradlaws.report.json import answer_to_json, count_to_json
 from gradlaws.report.text import answer_latex, answer_text, count_text
+from gradlaws.report.watch import watch_view
 
 ANSWERED, DEFECT, BAD_REQUEST, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
+
+_REFRESH, _WIDE = 1.0, 200
 
 app = typer.Typer(
     add_completion=False,
@@ -148,6 +153,24 @@ def check(
     with _courteous():
         status = checker.main([file])
     raise typer.Exit(status)
+
+
+@app.command()
+def watch(
+    store: Annotated[str, typer.Argument(metavar="FILE.db", help="A store that gradlaws.track writes or has written.")],
+    run: Annotated[int | None, typer.Option(help="Number of the run; the last one if not given.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Refresh every second until interrupted.")] = False,
+) -> None:
+    """How far the laws of a training run have gone, and what was found."""
+    with _courteous():
+        console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
+        if not live:
+            console.print(watch_view(store, run))
+            return
+        with Live(watch_view(store, run), console=console, auto_refresh=False) as screen:
+            while True:
+                time.sleep(_REFRESH)
+                screen.update(watch_view(store, run), refresh=True)
 
 
 def main() -> None:

@@ -78,8 +78,7 @@ class GramLaw(Law):
         """Derivatives ``[*batch, count]``."""
         pairs = [(c, part.rows(theta), part.rows(direction)) for part, c in self.parts]
         if self.selection == "matrix":
-            swapped = [(c, v, t) for c, t, v in pairs]
-            return ring.reduce(self._total(pairs, ring) + self._total(swapped, ring))
+            return self._total(pairs, ring, symmetrised=True)
         return ring.reduce(2 * self._total(pairs, ring))
 
     def polynomials(self, shapes: Shapes) -> list[Polynomial]:
@@ -96,14 +95,16 @@ class GramLaw(Law):
         pairs = [(i, j) for i in range(self.width) for j in range(i, self.width) if i // block == j // block]
         return [total[pair] for pair in pairs]
 
-    def _total(self, pairs: list[tuple[int, Tensor, Tensor]], ring: Ring) -> Tensor:
-        """Sum of coefficient * (a b^T), entries selected."""
+    def _total(self, pairs: list[tuple[int, Tensor, Tensor]], ring: Ring, symmetrised: bool = False) -> Tensor:
+        """Sum of coefficient * (a b^T), or of coefficient * (a b^T + b a^T), entries selected."""
         total: Tensor | float = 0.0
         for c, a, b in pairs:
             if self.selection == "matrix":
                 i, j = torch.triu_indices(self.width // self.heads, self.width // self.heads)
                 blocks = [x.unflatten(-2, (self.heads, -1)) for x in (a, b)]
-                entries = ring.matmul(blocks[0], blocks[1].mT)[..., i, j].flatten(-2)
+                product = ring.matmul(blocks[0], blocks[1].mT)
+                product = ring.reduce(product + product.mT) if symmetrised else product
+                entries = product[..., i, j].flatten(-2)
             else:
                 axes = (-1,) if self.selection == "diagonal" else (-2, -1)
                 entries = ring.reduce(ring.reduce(a * b).sum(axes))

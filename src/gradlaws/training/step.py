@@ -1,0 +1,119 @@
+"""One optimizer step as seen from outside: copies before it, and the update of each tensor after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradlaws.training.formula import Formula, Parts, wide
+from gradlaws.training.names import Live
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Before:
+    """What one tensor was when the optimizer began; everything is a copy in the tensor's own precision.
+
+    Args:
+        live: the parameter.
+        theta: its values.
+        grad: its gradient, None where there was none.
+        options: its group as plain numbers, empty if the optimizer does not hold it.
+        listed: how often the optimizer holds it.
+        state: copies of what the formula needs, None where absent.
+    """
+
+    live: Live
+    theta: Tensor
+    grad: Tensor | None
+    options: Mapping[str, Any]
+    listed: int
+    state: Mapping[str, Tensor | None]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Move:
+    """The step of one tensor, in its own precision but at least float32: differences of neighbours are exact there.
+
+    Args:
+        theta: before the step.
+        grad: zeros where there was none.
+        update: what was added, exactly.
+        parts: what the optimizer says it added.
+        error: `update` less the sum of `parts`; None if the formula is not complete.
+    """
+
+    theta: Tensor
+    grad: Tensor
+    update: Tensor
+    parts: Parts
+    error: Tensor | None
+
+
+def groups_of(optimizer: torch.optim.Optimizer) -> dict[int, tuple[dict[str, Any], int]]:
+    """The group of each parameter, by id, and how often the optimizer holds it."""
+    found: dict[int, tuple[dict[str, Any], int]] = {}
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            _, listed = found.get(id(p), (group, 0))
+            found[id(p)] = group, listed + 1
+    return found
+
+
+def copies(optimizer: torch.optim.Optimizer, formula: Formula, tensors: Iterable[Live]) -> dict[str, Before]:
+    """Copies of the named tensors, their gradients and what the formula needs of their state."""
+    groups = groups_of(optimizer)
+    scale = getattr(optimizer, "grad_scale", None)
+    return {live.name: _copy(live, groups.get(id(live.parameter)), optimizer, formula, scale) for live in tensors}
+
+
+def _copy(
+    live: Live,
+    place: tuple[dict[str, Any], int] | None,
+    optimizer: torch.optim.Optimizer,
+    formula: Formula,
+    scale: Tensor | None,
+) -> Before:
+    p = live.parameter
+    group, listed = place if place else ({}, 0)
+    state = optimizer.state.get(p, {}) if listed else {}
+    grad = p.grad
+    if grad is not None:
+        grad = grad.to_dense() if grad.is_sparse else grad.detach().clone()
+        grad = grad if scale is None else grad / scale
+    kept = {name: value.detach().clone() for name in formula.needs if isinstance(value := state.get(name), Tensor)}
+    return Before(live, p.detach().clone(), grad, _numbers(group), listed, kept)
+
+
+def move(before: Before, optimizer: torch.optim.Optimizer, formula: Formula) -> Move:
+    """The step of one tensor, read when the optimizer is done."""
+    theta = wide(before.theta)
+    update = before.live.parameter.detach().to(theta.dtype) - theta
+    if before.grad is None or not before.listed:
+        grad = torch.zeros_like(theta) if before.grad is None else wide(before.grad)
+        return Move(theta, grad, update, Parts(), update)
+    grad = wide(before.grad)
+    old = {name: wide(value) for name, value in before.state.items() if value is not None}
+    try:
+        parts = formula.parts(theta, grad, before.options, old, optimizer.state.get(before.live.parameter, {}))
+    except KeyError:  # a subclass that keeps its state otherwise
+        parts = Parts(complete=False)
+    if not parts.complete:
+        rest = update if parts.decay is None else update - parts.decay
+        return Move(theta, grad, update, Parts(parts.decay, direction=rest, complete=False), None)
+    error = update.clone()
+    for term in parts.terms:
+        error -= term
+    return Move(theta, grad, update, parts, error)
+
+
+def _numbers(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Options without the parameters; rates that are tensors as floats, for they may change in place."""
+    return {
+        name: float(value) if isinstance(value, Tensor) and value.numel() == 1 else value
+        for name, value in group.items()
+        if name != "params"
+    }
