@@ -9,12 +9,13 @@ module is in its certificate as a *program*: scalar steps, each from earlier one
   else is known of a function its value is free: equal arguments give equal values, and that is all. ``reciprocal`` and
   ``root`` (of 1/u) are what they are, ``sine`` and ``cosine`` lie on the circle.
 
-What is proved is a theorem on this program and these assumptions. The three facts of check.py are checked modulo a prime:
-fields come from one run of the program and back (`gradient`), brackets from the same run in dual numbers. A program of
-sums and products only is expanded where that is affordable. Otherwise a law is tested at a random point modulo a prime
-of thousands of bits, with random values of the functions; there ``root`` is any function r with ``r' = -r u' / (2 u)``:
-what all these conserve the root conserves. The chance that a false law passes is at most degree / prime (Schwartz, Zippel;
-the degree comes from the same run, in `Bound`). Exit status: 0 PROVED or CERTAIN, 1 a check fails, 2 not a certificate.
+What is proved is a theorem on this program and these assumptions. The three facts of check.py are checked modulo a
+prime: fields come from one run of the program and back (`gradient`), brackets from the same run in dual numbers. A
+program of sums and products only is expanded where that is affordable. Otherwise a law is tested at a random point
+modulo a prime of thousands of bits, with random values of the functions; there ``root`` is any function r with
+``r' = -r u' / (2 u)``: what all these conserve the root conserves. The chance that a false law passes is at most
+degree / prime (Schwartz, Zippel; the degree comes from the same run, in `Bound`). Exit status: 0 PROVED or CERTAIN,
+1 a check fails, 2 not a certificate.
 """
 
 from __future__ import annotations
@@ -165,13 +166,13 @@ class Bounds:
         degree = 2 if name in ("sine", "cosine") else 1
         return Bound(degree, degree * (name in ("sine", "cosine", "exp")), float("inf"))
 
-    def passing(self, change: Bound) -> float:
-        """The chance that a nonzero rational function vanishes at a random point, or that the point is no fair one.
+    def passing(self, change: Number) -> float:
+        """The chance that a nonzero rational function vanishes at a random point, or that the point is not fair.
 
-        It is not where the numerator vanishes, or where different arguments of functions happen to be equal or opposite.
+        It is unfair where different arguments of functions happen to be equal, opposite or zero.
         """
         largest = max((u.above + u.below for u in self.arguments), default=0)
-        bad = change.above + 4 * len(self.arguments) ** 2 * largest
+        bad = (change.above if isinstance(change, Bound) else 0) + 4 * len(self.arguments) ** 2 * largest
         return float(Fraction(bad, LARGE_PRIME))
 
 
@@ -290,7 +291,7 @@ def gradient(steps: list[Step], field: Arithmetic, theta: Sequence[Number], s: S
     back: list[Number] = [0] * (len(values) - 1) + [1]
     for at in range(len(values) - 1, len(theta) + len(s) - 1, -1):
         (name, *operands), weight = steps[at - len(theta) - len(s)], field.reduce(back[at])
-        if isinstance(weight, int) and weight == 0 or name in ("number", "generic"):
+        if (isinstance(weight, int) and weight == 0) or name in ("number", "generic"):
             continue
         if name == "sum":
             slopes = [(i, 1) for i in operands]
@@ -326,11 +327,11 @@ def conserved(model: Any, law: check.Terms, title: str, fields: dict[Any, Any]) 
     if not isinstance(model, Program):
         return check.conserved(model, law, title, fields)
     bounds, bound = change(model, law, "bounds", fields)
-    short = not isinstance(bound, Bound) or bound.terms <= MAX_TERMS
+    short = not bounds.arguments and (not isinstance(bound, Bound) or bound.terms <= MAX_TERMS)
     _, moved = change(model, law, "symbols" if short else "random", fields)
     if any(moved.terms.values()) if isinstance(moved, check.Polynomial) else moved:
         raise check.Failed(f"{title} is not conserved: its derivative along the fields is not zero")
-    return 0.0 if short else max(bounds.passing(bound), sys.float_info.min)
+    return 0.0 if short else max(bounds.passing(bound), sys.float_info.min)  # a chance too small for a float is not 0
 
 
 def change(program: Program, law: check.Terms, kind: str, fields: dict[Any, Any]) -> tuple[Any, Number]:
