@@ -19,26 +19,10 @@ from gradlaws.laws.closure import bracket
 from gradlaws.laws.unroll import unroll
 from gradlaws.models.module import from_module
 from tests.certificates import MODULES, asked, certificate, document, mutant, save, sealed, verdict
+from tests.steps import FUNCTIONS
 
 FIELD = PrimeField(1048571)
 """3 modulo 4, as the checker needs it for roots."""
-
-FUNCTIONS = {
-    name: (function, place)
-    for function in (
-        formal.EXP,
-        formal.TANH,
-        formal.SIGMOID,
-        formal.SOFTPLUS,
-        formal.NORMAL,
-        formal.ERF,
-        formal.SINE,
-        formal.RECIPROCAL,
-        formal.LOG,
-        formal.INVERSE_ROOT,
-    )
-    for place, name in reversed(list(enumerate(function.name.split())))
-}
 
 
 class LibraryValues(check_program.Residues):
