@@ -284,7 +284,7 @@ def test_two_files_are_enough(tmp_path):
         ("check.py", good, 2, ""),
     ):
         run = subprocess.run(
-            [sys.executable, "-E", "-S", tmp_path / name, path], capture_output=True, text=True, check=False, cwd="/"
+            [sys.executable, "-I", "-S", tmp_path / name, path], capture_output=True, text=True, check=False, cwd="/"
         )
         assert run.returncode == status, run
         assert run.stdout.startswith(word)

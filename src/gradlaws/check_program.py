@@ -21,6 +21,7 @@ degree / prime (Schwartz, Zippel; the degree comes from the same run, in `Bound`
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import re
 import sys
@@ -29,9 +30,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-try:
+if __package__:
     from gradlaws import check
-except ImportError:
+else:  # a script: nothing but the file beside it is loaded
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import check  # type: ignore[import-not-found, no-redef]
 
 MAX_COST = 200_000  # steps and their operands
@@ -278,9 +280,10 @@ class Program:
     def __str__(self) -> str:
         used = dict.fromkeys(step[0] for step in self.steps)
         equations = ", ".join(EQUATIONS[name][0] for name in used if name in EQUATIONS)
-        known = f"; of its functions only symmetries and {equations} are used" * bool(equations)
-        known += "; its generic numbers may be any" * ("generic" in used)
-        return f"the program {self.title!r} of {len(self.steps)} steps{known}"
+        known = [f"of its functions only symmetries and {equations} are used"] * bool(equations)
+        known += ["its generic numbers may be any"] * ("generic" in used)
+        said = f" ({'; '.join(known)})" if known else ""
+        return f"the program {self.title!r} of {len(self.steps)} steps{said}"
 
 
 def gradient(steps: list[Step], field: Arithmetic, theta: Sequence[Number], s: Sequence[Number]) -> list[Number]:

@@ -61,7 +61,7 @@ class Certificate:
 
     @property
     def text(self) -> str:
-        """JSON with one law, sample or word a line."""
+        """JSON with one law, step, sample or word a line."""
         lines = [f"{json.dumps(key)}: {_layout(value)}" for key, value in self.document.items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
@@ -307,6 +307,8 @@ def _check(document: dict[str, Any], answer: Answer) -> None:
 
 
 def _layout(value: Any) -> str:
+    if isinstance(value, dict) and "steps" in value:
+        return "{" + ",\n".join(f"{json.dumps(key)}: {_layout(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list) and value and isinstance(value[0], list):
         return "[\n" + ",\n".join("  " + json.dumps(entry) for entry in value) + "\n]"
     return json.dumps(value)
