@@ -11,8 +11,12 @@ from operator import mul
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+from torch.nn import functional
+
 import gradlaws as gl
-from gradlaws import check
+from gradlaws import check, check_program
 from gradlaws.models.family import Family
 from gradlaws.models.network import ACTIVATIONS
 
@@ -74,9 +78,59 @@ MODELS: dict[str, tuple[str | Family, int | None]] = {
 """Every kind of network, more law entries than laws, polynomials term by term, explicit potentials."""
 
 
+class Gated(nn.Module):
+    """``W_d (silu(W_g x) * W_u x)``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.up, self.down = (nn.Linear(*sizes, bias=False) for sizes in ((1, 2), (1, 2), (2, 1)))
+
+    def forward(self, x):
+        return self.down(functional.silu(self.gate(x)) * self.up(x))
+
+
+class Head(nn.Module):
+    """One attention head with a causal mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(2, 1) for _ in range(3))
+        self.o = nn.Linear(1, 2)
+
+    def forward(self, x):
+        return self.o(functional.scaled_dot_product_attention(self.q(x), self.k(x), self.v(x), is_causal=True))
+
+
+MODULES = {
+    "relu network": (lambda: nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)), (2,)),
+    "tanh network": (lambda: nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2, bias=False)), (2,)),
+    "gelu network": (lambda: nn.Sequential(nn.Linear(2, 2), nn.GELU(), nn.Linear(2, 1)), (2,)),
+    "soft": (lambda: nn.Sequential(nn.Linear(1, 2), nn.Softplus(), nn.Linear(2, 1), nn.ELU()), (1,)),
+    "swiglu": (Gated, (1,)),
+    "norm and linear": (lambda: nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2)), (3,)),
+    "attention head": (Head, (2, 2)),
+    "softmax": (lambda: nn.Sequential(nn.Linear(2, 2), nn.Softmax(-1)), (2,)),
+    "convolution": (
+        lambda: nn.Sequential(nn.Conv1d(1, 2, 2), nn.ReLU(), nn.AvgPool1d(2), nn.Flatten(), nn.Linear(2, 1)),
+        (1, 1, 3),
+    ),
+    "batch norm": (lambda: nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2), nn.Linear(2, 1)), (3, 1)),
+}
+"""Modules and the shapes of their inputs: gates, smooth functions, roots, masks, windows."""
+
+
+def asked(title: str) -> tuple[nn.Module, torch.Tensor]:
+    """A module and its example input."""
+    make, shape = MODULES[title]
+    return make(), torch.zeros(shape)
+
+
 @cache
 def certificate(title: str) -> gl.Certificate:
-    """One of the ten."""
+    """One of the ten, or one of a module."""
+    if title in MODULES:
+        module, x = asked(title)
+        return gl.certify(module, gl.laws(module, x), x)
     model, degree = MODELS[title]
     return gl.certify(model, gl.laws(model, degree=degree))
 
@@ -94,7 +148,7 @@ def sealed(altered: Document) -> Document:
 def verdict(altered: Any) -> str:
     """What the checker says of a document: PROVED ..., NOT PROVED ..., or check: ...; never anything else."""
     try:
-        return check.prove(*check.interpret(altered))
+        return check_program.prove(*check_program.interpret(altered))
     except check.Failed as failure:
         return f"NOT PROVED: {failure}"
     except check.Unreadable as refusal:

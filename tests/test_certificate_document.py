@@ -4,8 +4,14 @@ import json
 import re
 from pathlib import Path
 
+import torch
+from torch import nn
+
 import gradlaws as gl
-from gradlaws import check
+from gradlaws import check, check_program
+from gradlaws.exact.tape import LONGEST
+from gradlaws.laws.unroll import unroll
+from gradlaws.models.module import from_module
 from tests.certificates import document, sealed, verdict
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "certificate.md").read_text()
@@ -69,3 +75,21 @@ def moved(model, given, field, by):
 def test_leaky_for_relu_is_true_as_the_page_says():
     forged = sealed(document("relu 2-3-2") | {"model": document("relu 2-3-2")["model"] | {"activation": "leaky"}})
     assert verdict(forged).startswith("PROVED")
+
+
+def test_the_page_names_every_function_and_the_limits_of_programs():
+    modules = DOCUMENT[DOCUMENT.index("## Modules") :]
+    for name in (*check_program.EQUATIONS, "sum", "dot", "number", "generic"):
+        assert f"`{name}`" in modules or f'`["{name}", ' in modules
+    assert f"{check_program.MAX_TERMS:,} terms" in modules
+    assert "2^4423 - 1" in modules
+    assert check_program.LARGE_PRIME == 2**4423 - 1
+    assert f"{LONGEST:,} operands" in modules
+
+
+def test_the_small_program_is_what_the_page_says():
+    module = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False), nn.Tanh())
+    steps = unroll(from_module(module, torch.zeros(1)))["steps"]
+    assert steps == [["dot", 0, 2], ["dot", 1, 4], ["tanh", 5], ["dot", 3, 6]]
+    for number, step in enumerate(steps, 4):
+        assert f"{number} `{json.dumps(step)}`" in DOCUMENT

@@ -108,13 +108,29 @@ def test_an_open_question_is_answered_without_a_certificate(tmp_path):
     assert not path.exists()
 
 
+def test_a_module_gets_a_certificate(tmp_path):
+    path, file = tmp_path / "out.json", tmp_path / "one.py"
+    file.write_text(
+        "import torch\nfrom torch.nn import LayerNorm, Linear, Sequential\n"
+        "def make():\n    return Sequential(LayerNorm(3), Linear(3, 2)), torch.zeros(1, 3)\n"
+    )
+    result = gradlaws("laws", f"{file}:make", "--certificate", str(path), "--loss", "cross_entropy")
+    assert result.exit_code == ANSWERED
+    assert f"gradlaws: wrote {path}, certificate of 7 laws in 14 parameters, sha256:" in result.stderr
+    checked = gradlaws("check", str(path))
+    assert (checked.exit_code, checked.stdout[:8]) == (ANSWERED, "CERTAIN(")
+
+
 def test_a_module_is_answered_and_told_why_it_gets_no_certificate(tmp_path):
     path, file = tmp_path / "out.json", tmp_path / "one.py"
-    file.write_text("import torch\ndef make():\n    return torch.nn.Linear(2, 2), torch.zeros(1, 2)\n")
+    file.write_text(
+        "import torch\nfrom torch.nn import Embedding, Linear, Sequential\n"
+        "def make():\n    return Sequential(Embedding(3, 2), Linear(2, 2)), torch.tensor([[1, 2]])\n"
+    )
     result = gradlaws("laws", f"{file}:make", "--certificate", str(path))
-    assert "0 PROVED conservation laws" in result.stdout
+    assert "3 PROVED conservation laws" in result.stdout
     assert result.exit_code == BAD_REQUEST
-    assert "gradlaws: no certificate of Linear: modules are run by rules, operation by operation" in result.stderr
+    assert "gradlaws: no certificate of Sequential: its inputs are tokens" in result.stderr
 
 
 def test_a_certificate_that_cannot_be_written_is_refused_before_the_work(tmp_path):

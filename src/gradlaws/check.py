@@ -233,7 +233,7 @@ def polynomial_gradient(terms: Terms, theta: Sequence[Number]) -> dict[int, Numb
 # ---- the three facts -------------------------------------------------------------------------------------------------
 
 
-def prove(model: Model, laws: list[Terms], given: dict[str, Any]) -> str:
+def prove(model: Model, laws: list[Terms], given: dict[str, Any], confirm: Any = None) -> str:
     """What the certificate proves; raises Failed with the first thing that fails."""
     point, prime, words, dimension = given["point"], given["prime"], given["words"], len(given["point"])
     for divisor in range(2, isqrt(prime) + 1):
@@ -244,7 +244,7 @@ def prove(model: Model, laws: list[Terms], given: dict[str, Any]) -> str:
     if len(laws) + len(words) != dimension:
         raise Failed(f"the bounds do not meet: {len(laws)} laws and {len(words)} brackets for {dimension} parameters")
     fields: dict[Any, list[Number]] = {}
-    chance = sum(conserved(model, law, f"law {i}", fields) for i, law in enumerate(watched(laws)))
+    chance = sum((confirm or conserved)(model, law, f"law {i}", fields) for i, law in enumerate(watched(laws)))
     slopes = (polynomial_gradient(law, point) for law in laws)
     require_independent(([entries.get(i, 0) for i in range(dimension)] for entries in slopes), prime, "laws", "law")
     brackets = (bracket(model, word, point, given["samples"]) for word in words)
@@ -280,7 +280,7 @@ def conserved(model: Model, law: Terms, title: str, fields: dict[Any, list[Numbe
     return chance
 
 
-def bracket(model: Model, word: Sequence[int], theta: Sequence[Number], samples: list[list[int]]) -> list[Number]:
+def bracket(model: Any, word: Sequence[int], theta: Sequence[Number], samples: list[list[int]]) -> list[Number]:
     """The bracket ``[X_k, [..., [X_2, X_1]]]`` of the fields of samples 1, ..., k; ``[X, Y] = DY X - DX Y``."""
     *shorter, last = word
     field = model.gradient(theta, samples[last])
@@ -331,10 +331,11 @@ def watched(things: Iterable[Any]) -> Iterator[Any]:
 def statement(model: Model, laws: int, rank: int, prime: int, chance: float) -> str:
     """The theorem, in one paragraph."""
     verdict = f"CERTAIN({chance:.0e})" if chance else "PROVED"
+    scope = getattr(model, "scope", "for every data set and every loss")
     how = f" or vanishes at random numbers, where a false one would with chance {chance:.0e}" if chance else ""
     return (
         f"{verdict}: the number of independent conservation laws of gradient flow on {model} is {laws}. The "
-        "certificate lists them: each is constant along training, for every data set and every loss, because its "
+        f"certificate lists them: each is constant along training, {scope}, because its "
         f"derivative along every field, expanded, is the zero polynomial{how}; at the point of the certificate their "
         f"gradients are independent modulo {prime}, and so are fields and brackets of fields, {rank} in number, hence "
         f"near almost every point. {laws} + {rank} = {laws + rank}, the number of parameters, so there every conserved "
@@ -356,7 +357,7 @@ CERTIFICATE |= {"laws": [POLYNOMIAL], "prime": range(2, 2**31), "point": [ENTRY]
 CERTIFICATE |= {"words": [[range(10**6)]], "columns": [INDEX], "software": dict, "hash": TEXT}
 
 
-def read(path: str) -> tuple[Model, list[Terms], dict[str, Any]]:
+def read(path: str, reader: Any = None) -> tuple[Model, list[Terms], dict[str, Any]]:
     """Open a file of bounded size and read it as strict JSON: UTF-8, no floats, no repeated keys, no long numbers."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -365,14 +366,11 @@ def read(path: str) -> tuple[Model, list[Terms], dict[str, Any]]:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise Unreadable(f"{path!r:.99} has more than {MAX_BYTES} bytes")
-        options: Any = {
-            "object_pairs_hook": _once,
-            **dict.fromkeys(("parse_int", "parse_float", "parse_constant"), _short),
-        }
-        document = json.loads(data.decode("utf-8"), **options)
+        options: Any = dict.fromkeys(("parse_int", "parse_float", "parse_constant"), _short)
+        document = json.loads(data.decode("utf-8"), object_pairs_hook=_once, **options)
     except (OSError, ValueError, RecursionError) as error:
         raise Unreadable(f"cannot read {path!r:.99} as a certificate: {error!s:.200}") from None
-    return interpret(document)
+    return interpret(document, reader)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -414,10 +412,10 @@ def fit(value: Any, shape: Any, where: str) -> None:
         raise Unreadable(f"{where} is {value[:40]!a}: expected {shape.pattern}")
 
 
-def interpret(document: Any) -> tuple[Model, list[Terms], dict[str, Any]]:
+def interpret(document: Any, reader: Any = None) -> tuple[Model, list[Terms], dict[str, Any]]:
     """Model, laws and the rest, once every type, index and size is right."""
     fit(document, CERTIFICATE, "the certificate")
-    model = read_model(document["model"])
+    model = reader(document) if reader else read_model(document["model"])
     if document["hash"] != digest(document):
         raise Failed("the hash does not belong to this certificate: it was altered after it was written")
     point, samples, words, columns = (document[key] for key in ("point", "samples", "words", "columns"))
@@ -448,6 +446,8 @@ def read_model(value: dict[str, Any]) -> Model:
         if len(numbers) < len(names) or not phis:
             raise Unreadable("the model has no potentials, or two parameters of the same name")
         return Potentials(names, phis)
+    if value.get("kind") == "program":
+        raise Unreadable("the model is a program: use check_program.py, with this file beside it")
     fit(value, NETWORK, "the model")
     widths = value["widths"]
     if not 2 <= len(widths) <= 100:
@@ -479,13 +479,13 @@ def read_polynomial(value: list[list[str]], numbers: dict[str, int], what: str) 
     return tuple((int(c * scale), factors) for factors, c in terms.items())
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, reader: Any = None, confirm: Any = None) -> int:
     """Check one file and print the verdict."""
     paths = sys.argv[1:] if arguments is None else arguments
     try:
         if len(paths) != 1:
             raise Unreadable("expected one argument, python check.py CERTIFICATE.json")
-        print(prove(*read(paths[0])))
+        print(prove(*read(paths[0], reader), confirm))
     except Failed as failure:
         print(f"NOT PROVED: {failure}")
         return 1

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gradlaws import check as checker
+from gradlaws import check_program as checker
 from gradlaws import laws as laws_of
 from gradlaws.errors import GradlawsError, InputError
 from gradlaws.exact.field import DEFAULT_PRIMES
@@ -141,7 +141,7 @@ def laws(
             )
         _print(_shown(answer, as_json, latex, quiet, explained))
         if certificate:
-            _certify(asked.model[0], answer, certificate)
+            _certify(asked, answer, certificate)
         _leave(answer.count)
 
 
@@ -186,10 +186,12 @@ def _shown(answer: Answer, as_json: bool, latex: bool, quiet: bool, explained: b
     return "\n".join(law.text for law in answer.laws) if quiet else answer_text(answer, explained=explained)
 
 
-def _certify(model: Any, answer: Answer, path: Path) -> None:
+def _certify(asked: _Asked, answer: Answer, path: Path) -> None:
     """Write the certificate; where the bounds do not meet, say so and leave the exit status to them."""
+    model, *example_inputs = asked.model
+    options = {name: value for name, value in asked.options.items() if name != "engine"}
     try:
-        written = certify(model, answer)
+        written = certify(model, answer, *example_inputs, **options)
     except InputError as error:
         if answer.complete:
             raise

@@ -51,9 +51,9 @@ def test_numbers_are_as_small_as_possible():
 def test_numbers_grow_where_small_ones_show_too_little(monkeypatch):
     find, tried = certificate.find_minor, []
 
-    def blind(family, field, rank, magnitude, generator):
+    def blind(family, field, rank, magnitude, *rest):
         tried.append(magnitude)
-        return find(family, field, rank, magnitude, generator) if magnitude > 9 else None
+        return find(family, field, rank, magnitude, *rest) if magnitude > 9 else None
 
     monkeypatch.setattr(certificate, "find_minor", blind)
     certify("relu 2-3-2", gl.laws("relu 2-3-2", primes=[1048573]))

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from gradlaws.exact.field import PrimeField
+from gradlaws.exact.tape import tape_of
 
 
 def _sum_to(x: Tensor, shape: torch.Size, field: PrimeField) -> Tensor:
@@ -82,11 +83,25 @@ def reduce(x: Tensor, field: PrimeField) -> Tensor:
     return Reduce.apply(x, field)
 
 
+def add(a: Tensor, b: Tensor, field: PrimeField) -> Tensor:
+    """Differentiable sum modulo p, with broadcasting."""
+    tape = tape_of(field)
+    return tape.add(a, b) if tape else reduce(a + b, field)
+
+
+def negate(a: Tensor, field: PrimeField) -> Tensor:
+    """Differentiable negative modulo p."""
+    tape = tape_of(field)
+    return tape.negate(a) if tape else reduce(-a, field)
+
+
 def multiply(a: Tensor, b: Tensor, field: PrimeField) -> Tensor:
     """Differentiable entrywise product modulo p, with broadcasting."""
-    return Multiply.apply(a, b, field)
+    tape = tape_of(field)
+    return tape.multiply(a, b) if tape else Multiply.apply(a, b, field)
 
 
 def matmul(a: Tensor, b: Tensor, field: PrimeField) -> Tensor:
     """Differentiable matrix product modulo p, batch axes broadcast."""
-    return Matmul.apply(a, b, field)
+    tape = tape_of(field)
+    return tape.matmul(a, b) if tape else Matmul.apply(a, b, field)

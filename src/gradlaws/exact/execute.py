@@ -22,6 +22,7 @@ from gradlaws.errors import UnsupportedError
 from gradlaws.exact.constants import Residues
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.jet import Jet, constant
+from gradlaws.exact.tape import Tape, tape_of
 
 _TORCH = torch.__file__.rsplit("/", 1)[0]
 
@@ -68,9 +69,9 @@ class Context:
     squares: list[Tensor] = dataclasses.field(default_factory=list)
 
     @cached_property
-    def residues(self) -> Residues:
+    def residues(self) -> Residues | Tape:
         """Residues of floating point constants."""
-        return Residues(self.field)
+        return tape_of(self.field) or Residues(self.field)
 
     def number(self, value: float) -> Jet:
         """The jet of a number that the program contains."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from gradlaws.exact import autodiff
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.jet import Jet, constant
+from gradlaws.exact.tape import tape_of
 
 Values = list[Jet]
 
@@ -26,7 +27,7 @@ class Formal:
     """Functions ``v_1(u), ..., v_r(u)`` closed under differentiation.
 
     Args:
-        name: of the first of them.
+        name: of all of them, separated by spaces.
         start: values at residues u.
         step: derivatives of all of them from their values and u, by ring operations.
     """
@@ -37,6 +38,8 @@ class Formal:
 
     def __call__(self, u: Jet) -> Values:
         """The functions at a jet."""
+        if tape := tape_of(u.field):
+            return [Jet(value, u.field) for value in tape.call(self.name.split(), u.coefficients)]
         with torch.no_grad():
             values = self._values(u)
             slopes = self.step(values, Jet(u.coefficients.detach(), u.field))
@@ -141,25 +144,25 @@ EXP = Formal("exp", lambda u, f: [draw_value(u, "exp", f)], lambda v, _u: [v[0]]
 TANH = Formal("tanh", lambda u, f: [_odd(u, "tanh", f)], lambda v, _u: [constant_like(1, v[0]) - v[0] * v[0]])
 SIGMOID = Formal("sigmoid", lambda u, f: [_one_minus(u, "sigmoid", f)], lambda v, _u: [v[0] - v[0] * v[0]])
 SOFTPLUS = Formal(
-    "softplus",
+    "softplus sigmoid",
     lambda u, f: [draw_value(u, "softplus", f), _one_minus(u, "sigmoid", f)],
     lambda v, _u: [v[1], v[1] - v[1] * v[1]],
 )
 NORMAL = Formal(
-    "normal distribution function",
+    "normal density",
     lambda u, f: [_one_minus(u, "normal", f), _even(u, "density", f)],
     lambda v, u: [v[1], -(u * v[1])],
 )
 ERF = Formal(
-    "erf",
+    "erf gauss",
     lambda u, f: [_odd(u, "erf", f), _even(u, "gauss", f)],
     lambda v, u: [v[1], -(constant_like(2, u) * (u * v[1]))],
 )
-SINE = Formal("sine and cosine", _circle, lambda v, _u: [v[1], -v[0]])
+SINE = Formal("sine cosine", _circle, lambda v, _u: [v[1], -v[0]])
 RECIPROCAL = Formal("reciprocal", lambda u, f: [power(u, f.prime - 2, f)], lambda v, _u: [-(v[0] * v[0])])
 LOG = Formal("logarithm", lambda u, f: [draw_value(u, "log", f)], lambda _v, u: [RECIPROCAL(u)[0]])
 INVERSE_ROOT = Formal(
-    "inverse square root",
+    "root",
     lambda u, f: [_inverse_root(u, f)],
     lambda v, u: [-(_half(u) * (v[0] * (v[0] * v[0])))],
 )

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gradlaws.exact import autodiff
 from gradlaws.exact.field import PrimeField
+from gradlaws.exact.tape import tape_of
 
 
 @lru_cache(maxsize=16)
@@ -48,10 +49,10 @@ class Jet:
     def __add__(self, other: Jet) -> Jet:
         left, right = match_ranks(self, other)
         a, b = _align(left.coefficients, right.coefficients)
-        return Jet(autodiff.reduce(a + b, self.field), self.field)
+        return Jet(autodiff.add(a, b, self.field), self.field)
 
     def __neg__(self) -> Jet:
-        return Jet(autodiff.reduce(-self.coefficients, self.field), self.field)
+        return Jet(autodiff.negate(self.coefficients, self.field), self.field)
 
     def __sub__(self, other: Jet) -> Jet:
         return self + (-other)
@@ -71,8 +72,10 @@ class Jet:
 
     def sum(self) -> Jet:
         """Sum over all axes of one array."""
-        total = self.coefficients.flatten(2).sum(-1) if self.shape else self.coefficients
-        return Jet(autodiff.reduce(total, self.field), self.field)
+        flat = self.coefficients.reshape(*self.coefficients.shape[:2], -1)
+        tape = tape_of(self.field)
+        total = tape.linear(torch.sum, flat) if tape else autodiff.reduce(flat.sum(-1), self.field)
+        return Jet(total, self.field)
 
     def _product(self, other: Jet, multiply: Callable[[Tensor, Tensor, PrimeField], Tensor]) -> Jet:
         a, b, field = self.coefficients, other.coefficients, self.field

@@ -65,7 +65,7 @@ def count(
     """
     if engine == "exact":
         with torch.inference_mode(False), torch.enable_grad():
-            model, example_inputs, module_options = _family(model, example_inputs, module_options), None, {}
+            model, example_inputs, module_options = as_family(model, example_inputs, module_options), None, {}
         refuse_if_too_large(model.dimension)
     return laws(
         model,
@@ -125,7 +125,7 @@ def laws(
     with torch.inference_mode(False), torch.enable_grad():  # the caller may be in another mode
         if engine == "numeric":
             return _numeric(model, example_inputs, seed, module_options, on_progress, None)
-        run = Run.start(_family(model, example_inputs, module_options), seed, primes, device, on_progress)
+        run = Run.start(as_family(model, example_inputs, module_options), seed, primes, device, on_progress)
         answer = _exact(run, degree, lower_only)
         if engine == "both":
             return _numeric(model, example_inputs, seed, module_options, on_progress, answer)
@@ -216,7 +216,8 @@ def _without_constants(run: Run, lower: int, upper: int) -> tuple[str, ...]:
     return (f"with eps = 0 in its normalisations it would have {again.count} laws (--eps zero lists them)",)
 
 
-def _family(model: str | Family | nn.Module, example_inputs: Any, options: dict[str, Any]) -> Family:
+def as_family(model: str | Family | nn.Module, example_inputs: Any, options: dict[str, Any]) -> Family:
+    """What is asked about: a spec that is read, a module that is recorded, or a family as it is."""
     if isinstance(model, nn.Module):
         if example_inputs is None:
             raise InputError(

@@ -15,27 +15,33 @@ from fractions import Fraction
 from importlib.metadata import version
 from math import lcm, prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from gradlaws import check
+from gradlaws import check, check_program
 from gradlaws.errors import ContradictionError, InputError
 from gradlaws.exact import linalg
-from gradlaws.exact.field import PrimeField
+from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
 from gradlaws.exact.polynomial import Monomial, Polynomial
+from gradlaws.laws.answer import as_family
 from gradlaws.laws.count import Status
-from gradlaws.laws.minor import Minor, find_minor
+from gradlaws.laws.minor import Minor, find_minor, flat_samples
 from gradlaws.laws.polynomial import variable_names
 from gradlaws.laws.proof import EXPANSION_LIMIT, expanded_potential
 from gradlaws.laws.result import Answer
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
-from gradlaws.models.spec import read_spec
+
+if TYPE_CHECKING:
+    from gradlaws.models.module import ModuleFamily
 
 MAGNITUDES = (3, 9, 99, 999)
 """Bounds on the integers of the point and the samples, tried in turn."""
+
+_POINTS = 8
+"""Points that are tried for each bound where roots of parameters must exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ class Certificate:
 
     @property
     def text(self) -> str:
-        """JSON with one law, sample or word a line."""
+        """JSON with one law, step, sample or word a line."""
         lines = [f"{json.dumps(key)}: {_layout(value)}" for key, value in self.document.items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
@@ -78,25 +84,38 @@ class Certificate:
         return f"certificate of {claim['laws']} laws in {claim['parameters']} parameters, {self.hash}"
 
 
-def certify(model: str | Family | nn.Module, answer: Answer) -> Certificate:
+def certify(
+    model: str | Family | nn.Module, answer: Answer, example_inputs: Any = None, **module_options: Any
+) -> Certificate:
     """The certificate of a proved answer.
 
     Args:
-        model: the spec, family or module that the answer is about; no module has a certificate so far.
+        model: the spec, family or module that the answer is about.
         answer: what `gradlaws.laws` said of it.
+        example_inputs: for a module: those that `gradlaws.laws` was given.
+        **module_options: for a module: those that `gradlaws.laws` was given.
 
     Raises:
         InputError: there is nothing to certify, or it is beyond the checker; the message says why.
     """
-    if isinstance(model, nn.Module):
-        raise InputError(
-            f"no certificate of {type(model).__name__}: modules are run by rules, operation by operation, and the "
-            "checker needs the potential written out as polynomials"
-        )
-    family = read_spec(model) if isinstance(model, str) else model
-    _refuse(family, answer)
-    described, monomials = _describe(family)
-    laws, minor, prime = _evidence(family, answer)
+    with torch.inference_mode(False), torch.enable_grad():
+        family = as_family(model, example_inputs, module_options)
+        _refuse(family, answer)
+        described, monomials = _describe(family)
+        document = _document(family, described, *_evidence(family, answer, described), monomials)
+    _check(document, answer)
+    return Certificate(document)
+
+
+def _document(
+    family: Family,
+    described: dict[str, Any],
+    laws: list[Polynomial],
+    minor: Minor,
+    prime: int,
+    monomials: list[Monomial] | None,
+) -> dict[str, Any]:
+    """The JSON object."""
     names = variable_names(family.parameters)
     document = {
         "format": "gradlaws certificate",
@@ -116,8 +135,7 @@ def certify(model: str | Family | nn.Module, answer: Answer) -> Certificate:
         },
     }
     document["hash"] = check.digest(document)
-    _check(document, answer)
-    return Certificate(document)
+    return document
 
 
 def writable(path: str | Path) -> Path:
@@ -158,7 +176,8 @@ def _refuse(family: Family, answer: Answer) -> None:
             f"no certificate of {name}: the bounds {count.lower} and {count.upper} do not meet, and only a complete "
             "list of laws is certified"
         )
-    if count.status is not Status.PROVED:
+    tested = count.status is Status.CERTAIN and _module(family)  # the checker tests laws of programs itself
+    if count.status is not Status.PROVED and not tested:
         raise InputError(
             f"no certificate of {name}: its answer is {count.verdict}, some laws were tested at random points only, "
             "and only PROVED answers are certified"
@@ -168,12 +187,12 @@ def _refuse(family: Family, answer: Answer) -> None:
             f"no certificate of {name}: it has {family.dimension} parameters, and the checker takes at most "
             f"{check.MAX_PARAMETERS}: certify a narrower network of the same shape"
         )
-    if isinstance(family, Network):
+    if isinstance(family, Network) or _module(family):
         return
     if family.monomials * family.dimension > EXPANSION_LIMIT:
         raise InputError(
-            f"no certificate of {name}: its potential is not at hand as polynomials of moderate length (modules are "
-            "run by rules), and the checker needs it written out"
+            f"no certificate of {name}: its potential is not at hand as polynomials of moderate length, and the "
+            "checker needs it written out"
         )
     if type(family).draw is not Family.draw or type(family).draw_parameters is not Family.draw_parameters:
         raise InputError(f"no certificate of {name}: its instances are restricted, and the checker takes them as free")
@@ -190,6 +209,13 @@ def _describe(family: Family) -> tuple[dict[str, Any], list[Monomial] | None]:
             "output_bias": family.output_bias,
         }
         return described, None
+    if module := _module(family):
+        from gradlaws.laws.unroll import unroll  # noqa: PLC0415 - only needed where a module is certified
+
+        try:
+            return unroll(module), None
+        except InputError as error:
+            raise type(error)(f"no certificate of {family.name}: {error}") from None
     psi = expanded_potential(family)
     scale = lcm(*(Fraction(c).denominator for c in psi.terms.values()))
     phis: dict[Monomial, dict[Monomial, Fraction | int]] = {}
@@ -209,15 +235,30 @@ def _written(terms: Any, names: list[str]) -> list[list[str]]:
     return [[str(Fraction(c)), *(names[v] for v in monomial)] for monomial, c in terms.items()]
 
 
-def _evidence(family: Family, answer: Answer) -> tuple[list[Polynomial], Minor, int]:
+def _module(family: Family) -> ModuleFamily | None:
+    """Imports what records modules on first use: it takes as long as torch itself."""
+    if family.monomials <= EXPANSION_LIMIT:
+        return None
+    from gradlaws.models.module import ModuleFamily  # noqa: PLC0415
+
+    return family if isinstance(family, ModuleFamily) else None
+
+
+def _evidence(family: Family, answer: Answer, described: dict[str, Any]) -> tuple[list[Polynomial], Minor, int]:
     """Independent laws and a minor at one point, with integers as small as possible."""
     scalars = [scalar for law in answer.laws for scalar in law.polynomials(family.parameters)]
     lower, rank = answer.count.lower, answer.count.lie_dimension
+    primes: tuple[int, ...] = answer.evidence.primes
+    if any(step[0] == "root" for step in described.get("steps", ())):  # the checker takes roots by a power
+        primes = tuple(prime for prime in (*primes, *DEFAULT_PRIMES) if prime % 4 == 3)[:1] * _POINTS
     generator = torch.Generator().manual_seed(answer.evidence.seed)
     for magnitude in MAGNITUDES:
-        for prime in answer.evidence.primes:
+        for prime in primes:
             field = PrimeField(prime)
-            minor = find_minor(family, field, rank, magnitude, generator)
+            program = None
+            if described["kind"] == "program":
+                program = check_program.read_model({"model": described, "prime": prime})
+            minor = find_minor(family, field, rank, magnitude, generator, program)
             chosen = _independent(scalars, minor.point, field) if minor else []
             if minor and len(chosen) == lower:
                 return [scalars[i] for i in chosen], minor, prime
@@ -241,7 +282,7 @@ def _independent(scalars: list[Polynomial], point: torch.Tensor, field: PrimeFie
 
 def _samples(minor: Minor, monomials: list[Monomial] | None) -> list[list[int]]:
     """Instances as the checker reads them: for a network x, c and gates; otherwise the factor of each potential."""
-    flat = torch.cat([values.reshape(len(values), -1) for values in minor.instances.values()], dim=1).tolist()
+    flat = flat_samples(minor.instances)
     if monomials is None:
         return flat
     return [[prod(instance[v] for v in monomial) for monomial in monomials] for instance in flat]
@@ -255,7 +296,7 @@ def _check(document: dict[str, Any], answer: Answer) -> None:
         ContradictionError: the checker disagrees: a defect of ours.
     """
     try:
-        check.prove(*check.interpret(document))
+        check_program.prove(*check_program.interpret(document))
     except check.Unreadable as refusal:
         raise InputError(f"no certificate of {answer.model}: {refusal}") from None
     except check.Failed as failure:
@@ -266,6 +307,8 @@ def _check(document: dict[str, Any], answer: Answer) -> None:
 
 
 def _layout(value: Any) -> str:
+    if isinstance(value, dict) and "steps" in value:
+        return "{" + ",\n".join(f"{json.dumps(key)}: {_layout(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list) and value and isinstance(value[0], list):
         return "[\n" + ",\n".join("  " + json.dumps(entry) for entry in value) + "\n]"
     return json.dumps(value)

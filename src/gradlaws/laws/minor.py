@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gradlaws import check
+from gradlaws.check_program import Program
 from gradlaws.exact import linalg
 from gradlaws.exact.field import PrimeField
 from gradlaws.flows.flow import Instances
@@ -21,6 +23,8 @@ from gradlaws.models.network import Network
 
 _SLACK = 10
 _CHUNK_BYTES = 2**27
+_TRIES = 2**13
+"""Instances that are drawn before it is accepted that there are too few: radicands are squares half of the time."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,7 +45,12 @@ class Minor:
 
 
 def find_minor(
-    family: Family, field: PrimeField, rank: int, magnitude: int, generator: torch.Generator
+    family: Family,
+    field: PrimeField,
+    rank: int,
+    magnitude: int,
+    generator: torch.Generator,
+    program: Program | None = None,
 ) -> Minor | None:
     """A minor of size `rank` made of integers up to `magnitude`, or None where these integers show less.
 
@@ -51,10 +60,12 @@ def find_minor(
         rank: a rank that brackets reach at a generic point.
         magnitude: bound on the integers.
         generator: source of the integers.
+        program: the family as the checker reads it, where the fields take values that only the checker knows: those of
+            functions without a closed form. Then its own arithmetic is used.
     """
     signs = 2 * torch.randint(0, 2, (family.dimension,), generator=generator) - 1
     point = signs * torch.randint(1, magnitude + 1, (family.dimension,), generator=generator)
-    search = _Search(GradientFlow(family), field, point, magnitude, generator)
+    search = _Search(GradientFlow(family), field, point, magnitude, generator, program)
     while search.rank < rank and search.length <= MAX_LEVEL:
         search.step(rank)
     return search.minor() if search.rank == rank else None
@@ -64,8 +75,15 @@ class _Search:
     """Words that were found independent so far."""
 
     def __init__(
-        self, flow: GradientFlow, field: PrimeField, point: Tensor, magnitude: int, generator: torch.Generator
+        self,
+        flow: GradientFlow,
+        field: PrimeField,
+        point: Tensor,
+        magnitude: int,
+        generator: torch.Generator,
+        program: Program | None,
     ) -> None:
+        self.program = program
         self.flow, self.field, self.point, self.magnitude, self.generator = flow, field, point, magnitude, generator
         self.length = 1
         self.words: list[tuple[int, ...]] = []
@@ -81,6 +99,9 @@ class _Search:
     def step(self, rank: int) -> None:
         """Try some words; longer ones once those of this length add nothing."""
         words = self._fresh(rank - self.rank + _SLACK)
+        if not words:
+            self.length = MAX_LEVEL + 1
+            return
         rows = self._brackets(words)
         shown = self.field.matmul(rows, self.covectors)
         added = linalg.echelon(shown.mT, self.field).pivots.sort().values[: rank - self.rank]
@@ -104,15 +125,35 @@ class _Search:
         """Words of the current length: new instances, or random sequences of those that were drawn."""
         if self.length == 1:
             start = len(next(iter(self.pool.values())))
-            drawn = small_instances(self.flow.family, count, self.magnitude, self.generator)
+            drawn = self._drawn(count)
             self.pool = {name: torch.cat([values, drawn[name]]) for name, values in self.pool.items()}
-            return [(start + i,) for i in range(count)]
+            return [(i,) for i in range(start, len(next(iter(self.pool.values()))))]
         size = len(next(iter(self.pool.values())))
         return [tuple(torch.randperm(size, generator=self.generator)[: self.length].tolist()) for _ in range(count)]
+
+    def _drawn(self, count: int) -> Instances:
+        """Instances at which the fields exist: as many as were asked for, or fewer where they are rare."""
+        family, program = self.flow.family, self.program
+        if program is None:
+            return small_instances(family, count, self.magnitude, self.generator)
+        found, missing = [small_instances(family, 0, self.magnitude, self.generator)], count
+        for _ in range(max(1, _TRIES // count)):
+            drawn = small_instances(family, count, self.magnitude, self.generator)
+            exists = [_exists(program, self.point.tolist(), sample) for sample in flat_samples(drawn)]
+            good = torch.tensor(exists).nonzero().flatten()[:missing]
+            found.append({name: values[good] for name, values in drawn.items()})
+            missing -= len(good)
+            if not missing:
+                break
+        return {name: torch.cat([some[name] for some in found]) for name in family.instance}
 
     def _brackets(self, words: list[tuple[int, ...]]) -> Tensor:
         """Their values at the point, ``[words, D]``, a chunk at a time."""
         flow, field = self.flow, self.field
+        if self.program is not None:
+            samples, theta = flat_samples(self.pool), self.point.tolist()
+            exact = [check.bracket(self.program, word, theta, samples) for word in words]
+            return torch.tensor([[entry % field.prime for entry in row] for row in exact], dtype=torch.float64)
         chunk = max(1, _CHUNK_BYTES // (8 * 6 * 4 ** (self.length - 1) * flow.footprint))
         rows = torch.empty(len(words), flow.dimension, dtype=torch.float64)
         for start in range(0, len(words), chunk):
@@ -121,6 +162,21 @@ class _Search:
             points = field.reduce(self.point.double()).expand(1, letters.shape[1], -1)
             rows[start : start + chunk] = bracket(flow, word, points, field)[0]
         return rows
+
+
+def flat_samples(instances: Instances) -> list[list[int]]:
+    """One list of integers for each instance."""
+    flat: list[list[int]] = torch.cat([values.reshape(len(values), -1) for values in instances.values()], 1).tolist()
+    return flat
+
+
+def _exists(program: Program, theta: list[int], sample: list[int]) -> bool:
+    """Whether no root is that of a number that is no square, and no division one by zero."""
+    try:
+        program.gradient(theta, sample)
+    except check.Failed:
+        return False
+    return True
 
 
 def small_instances(family: Family, count: int, magnitude: int, generator: torch.Generator) -> Instances:

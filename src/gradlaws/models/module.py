@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from gradlaws.exact.execute import Context, Data, Epsilon, execute, operation
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.jet import Jet, constant, split
 from gradlaws.exact.rules.activation import choice_shape
+from gradlaws.models.arrays import centred, choices, constants, generic
 from gradlaws.models.assumptions import assumed_of, normalises
 from gradlaws.models.family import Family, Shapes
 from gradlaws.models.pool import FREE, Pool, pool_of
@@ -157,7 +157,7 @@ class ModuleFamily(Family):
     def potential(self, theta: Mapping[str, Any], s: Mapping[str, Any]) -> Any:
         """Run the program and pair its outputs with the cotangents."""
         some = next(iter(theta.values()))
-        outputs = self._run(theta, s, Context(some.field, _choices(s), self.eps, self.free_roots))
+        outputs = self._run(theta, s, Context(some.field, choices(s), self.eps, self.free_roots))
         total = None
         for i, output in enumerate(outputs):
             paired = (s[f"cotangent {i}"] * output).sum()
@@ -168,7 +168,7 @@ class ModuleFamily(Family):
         """Outputs of the program as jets."""
         bindings: dict[str, Any] = dict(self.program.constants)
         for placeholder, name in self.program.parameters.items():
-            bindings[placeholder] = theta[name] if name in theta else _generic(name, self.fixed[name], context.field)
+            bindings[placeholder] = theta[name] if name in theta else generic(name, self.fixed[name], context.field)
         for placeholder, value in self.program.inputs.items():
             drawn = s.get(f"input {placeholder}")
             if drawn is None:
@@ -183,8 +183,8 @@ class ModuleFamily(Family):
         """Which radicands are squares: ``[count or 1, entries]`` for each array of them."""
         with torch.no_grad():
             pieces = split(constant(theta, field), list(self.shapes.values()))
-            s = {name: constant(values, field) for name, values in instance.items()}
-            context = Context(field, _choices(s), self.eps, self.free_roots)
+            s = constants(instance, field)
+            context = Context(field, choices(s), self.eps, self.free_roots)
             self._run(dict(zip(self.shapes, pieces, strict=True)), s, context)
         return context.squares
 
@@ -199,11 +199,13 @@ class ModuleFamily(Family):
             drawn[f"input {name}"] = tokens.to(device=field.device, dtype=torch.float64)
         if self.pool.rows:
             drawn |= self._pooled(count, field, generator)
-        if self.loss == "cross_entropy":
-            for name in [name for name in drawn if name.startswith("cotangent")]:
-                c = drawn[name]
-                c[..., -1] = field.reduce(-c[..., :-1].sum(-1))
-        return drawn
+        return {name: values.coefficients[0] for name, values in self.confined(constants(drawn, field)).items()}
+
+    def confined(self, s: Mapping[str, Jet]) -> dict[str, Jet]:
+        """The instance with cotangents that are possible for the loss."""
+        if self.loss != "cross_entropy":
+            return dict(s)
+        return {name: centred(values) if name.startswith("cotangent") else values for name, values in s.items()}
 
     def _pooled(self, count: int, field: PrimeField, generator: torch.Generator) -> dict[str, Tensor]:
         """Random rows of the pool."""
@@ -325,16 +327,6 @@ def _arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(example_inputs, dict):
         return (), example_inputs
     return (tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)), {}
-
-
-def _choices(s: Mapping[str, Jet]) -> dict[str, Jet]:
-    return {name.removeprefix("choice "): value for name, value in s.items() if name.startswith("choice ")}
-
-
-def _generic(name: str, shape: tuple[int, ...], field: PrimeField) -> Jet:
-    """Numbers of a parameter that does not move: the same in every run."""
-    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-    return constant(field.random((1, *shape), generator), field)
 
 
 _COPIES = frozenset(f"aten.{name}" for name in ("view", "reshape", "clone", "alias", "to", "_to_copy", "unsqueeze"))

@@ -14,6 +14,7 @@ from gradlaws.exact.formal import ERF, EXP, LOG, NORMAL, RECIPROCAL, SIGMOID, SI
 from gradlaws.exact.jet import Jet, constant
 from gradlaws.exact.rules.pooling import weighted
 from gradlaws.exact.rules.structure import apply, gather
+from gradlaws.exact.tape import tape_of
 
 GATED = frozenset(
     f"aten.{name}"
@@ -183,7 +184,13 @@ def _logsumexp(_site: Any, x: Jet, dim: Any, keepdim: bool = False) -> Jet:
 def _order(site: Any, dim: int) -> Tensor:
     """A random order of the entries along an axis, for each example."""
     drawn = site.choices.coefficients[0]
+    _refuse_to_record(site)
     return drawn.argsort(dim % (drawn.dim() - 1) + 1)
+
+
+def _refuse_to_record(site: Any) -> None:
+    if tape_of(site.context.field):
+        raise UnsupportedError("a certificate cannot hold a discrete choice, such as routing")
 
 
 def _topk(site: Any, x: Jet, k: int, dim: int = -1, *_args: Any, **_kwargs: Any) -> tuple[Jet, Data]:
@@ -203,6 +210,7 @@ def _argsort(site: Any, _x: Jet, dim: int = -1, *_args: Any, **_kwargs: Any) -> 
 
 def _argmax(site: Any, x: Jet, dim: int | None = None, keepdim: bool = False) -> Data:
     if dim is None:
+        _refuse_to_record(site)
         return Data(site.choices.coefficients[0].flatten(1).argmax(1))
     first = _order(site, dim).select(dim % len(x.shape) + 1, 0)
     return Data(first.unsqueeze(dim % len(x.shape) + 1) if keepdim else first)

@@ -8,6 +8,7 @@ from gradlaws.exact.execute import RULES
 from gradlaws.exact.formal import INVERSE_ROOT, RECIPROCAL, Formal, constant_like, draw_value, is_square
 from gradlaws.exact.jet import Jet
 from gradlaws.exact.rules.structure import apply
+from gradlaws.exact.tape import tape_of
 
 FREE_ROOT = Formal(
     "inverse square root up to a factor",
@@ -24,6 +25,8 @@ def inverse_root(site: Any, x: Jet) -> Jet:
     """``x**(-1/2)``; reports which examples have square radicands only."""
     if site.context.free_roots:
         return FREE_ROOT(x)[0]
+    if tape_of(x.field):
+        return INVERSE_ROOT(x)[0]
     site.context.squares.append(is_square(x.coefficients[0].detach(), x.field).reshape(x.coefficients.shape[1], -1))
     return INVERSE_ROOT(x)[0]
 

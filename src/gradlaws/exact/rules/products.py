@@ -16,6 +16,7 @@ from gradlaws.exact.jet import Jet, disjoint_pairs
 from gradlaws.exact.rules.activation import softmax
 from gradlaws.exact.rules.arithmetic import add
 from gradlaws.exact.rules.structure import apply
+from gradlaws.exact.tape import tape_of
 
 
 class _Guard(Function):
@@ -38,6 +39,8 @@ def bilinear(a: Jet, b: Jet, op: Callable[[Tensor, Tensor], Tensor], longest: in
         UnsupportedError: the sums are too long to be exact modulo this prime.
     """
     field = a.field
+    if tape := tape_of(field):
+        return Jet(tape.bilinear(op, a.coefficients, b.coefficients), field)
     if longest > field.longest_sum:
         raise UnsupportedError(
             f"sums of {longest} products are not exact modulo {field.prime}: choose a prime below "

@@ -14,6 +14,7 @@ from gradlaws.exact import autodiff
 from gradlaws.exact.constants import MINUS_INFINITY
 from gradlaws.exact.execute import RULES, TAKES_MASKS, Data, Masked
 from gradlaws.exact.jet import Jet
+from gradlaws.exact.tape import tape_of
 
 aten = torch.ops.aten
 
@@ -75,6 +76,8 @@ _BLANKS = ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new
 def apply(x: Jet, op: Callable[[Tensor], Any]) -> Any:
     """A linear map of one array, applied to every coefficient of every example."""
     coefficients = x.coefficients
+    if tape := tape_of(x.field):
+        return pytree.tree_map(lambda y: Jet(y, x.field), tape.linear(op, coefficients))
     lead = coefficients.shape[:2]
     out = torch.vmap(op)(coefficients.flatten(0, 1))
     return pytree.tree_map(lambda y: Jet(autodiff.reduce(y.unflatten(0, lead), x.field), x.field), out)
@@ -123,6 +126,8 @@ def _same(_site: Any, x: Any, *_args: Any, **_kwargs: Any) -> Any:
 
 
 def _detach(_site: Any, x: Jet) -> Jet:
+    if tape_of(x.field):
+        raise UnsupportedError("a certificate cannot hold a gradient that is stopped")
     return Jet(x.coefficients.detach(), x.field)
 
 
@@ -170,6 +175,8 @@ def _indexed(x: Jet, pick: Callable[..., Tensor], *indices: Any) -> Jet:
 def _embedding(_site: Any, weight: Jet, indices: Any, padding: int = -1, *_args: Any) -> Jet:
     """Rows of a table; the row of the padding is never trained."""
     if padding >= 0:
+        if tape_of(weight.field):
+            raise UnsupportedError("a certificate cannot hold a row of a table that is never trained")
         c = weight.coefficients
         still = (torch.arange(c.shape[2], device=c.device) == padding).unsqueeze(-1)
         weight = Jet(torch.where(still, c.detach(), c), weight.field)
@@ -195,6 +202,10 @@ def _jointly(op: Any) -> Callable[..., Jet]:
             result: Tensor = op(*inner_args, **inner_kwargs)
             return result
 
+        if tape := tape_of(field):
+            shapes = [c.shape[2:] for c in coefficients]
+            flat = torch.cat([c.flatten(2) for c in coefficients], 2)
+            return Jet(tape.linear(lambda t: one(*_cut(t, shapes)), flat), field)
         indices = [leaves[i].values for i in choices]
         batch = max([c.shape[1] for c in coefficients] + [len(i) for i in indices])
         arrays = [c.expand(-1, batch, *c.shape[2:]) for c in coefficients]
@@ -203,6 +214,12 @@ def _jointly(op: Any) -> Callable[..., Jet]:
         return Jet(autodiff.reduce(torch.vmap(inner, in_dims=axes, out_dims=1)(*arrays, *indices), field), field)
 
     return rule
+
+
+def _cut(flat: Tensor, shapes: list[Any]) -> list[Tensor]:
+    """Arrays that were written one after the other."""
+    pieces = flat.split([shape.numel() for shape in shapes])
+    return [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
 
 
 def _select_scatter(x: Tensor, source: Tensor, dim: int, index: int) -> Tensor:
