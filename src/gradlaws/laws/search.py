@@ -22,7 +22,6 @@ from gradlaws.exact.field import PrimeField, is_prime
 from gradlaws.exact.polynomial import Monomial
 from gradlaws.exact.rational import primitive, reconstruct_vectors
 from gradlaws.flows.flow import Flow
-from gradlaws.flows.gradient import GradientFlow
 from gradlaws.laws.closure import memory_total
 from gradlaws.laws.law import flatten
 from gradlaws.laws.polynomial import PolynomialLaw, gather, product_rule
@@ -84,10 +83,9 @@ def _refuse_if_too_large(dimension: int, degree: int) -> None:
 def _blocks(flow: Flow, degree: int) -> list[list[Monomial]]:
     """Monomials with the same behaviour under every known change of sign, lowest degrees first."""
     signature = [0] * flow.dimension
-    if isinstance(flow, GradientFlow):
-        for bit, change in enumerate(flow.family.sign_changes()):
-            for variable in change:
-                signature[variable] ^= 1 << bit
+    for bit, change in enumerate(flow.sign_changes()):
+        for variable in change:
+            signature[variable] ^= 1 << bit
     groups: dict[int, list[Monomial]] = defaultdict(list)
     for monomial in _monomials(flow.dimension, degree):
         parity = 0
