@@ -54,6 +54,13 @@ Eps = Annotated[str, typer.Option(help="For a module: generic keeps the epsilons
 Part = Annotated[str | None, typer.Option("--parameters", help="For a module: only what is under this prefix moves.")]
 At = Annotated[str, typer.Option(help="For a module: generic, or weights for its activation patterns as they are.")]
 Engine = Annotated[str, typer.Option(help="For a module: exact, numeric (float64, proves nothing) or both.")]
+Flow = Annotated[
+    str,
+    typer.Option(
+        metavar="FLOW",
+        help="How MODEL is trained: gradient, mirror:entropy, momentum:tau=1/2, nesterov:k=3, momentum:mirror:entropy.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="Torch device of the arithmetic: cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only: no evidence, no progress bar.")]
@@ -69,19 +76,21 @@ def count(
     parameters: Part = None,
     at: At = "generic",
     engine: Engine = "exact",
+    flow: Flow = "gradient",
     seed: Seed = 0,
     primes: Primes = _PRIMES,
     device: Device = "cpu",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """How many independent conservation laws gradient flow on MODEL has."""
+    """How many independent conservation laws the training of MODEL has."""
     with _courteous():
         asked = _read(model, output_bias, {"loss": loss, "eps": eps, "parameters": parameters, "at": at}, engine)
         with _progress(quiet or as_json) as listener:
             result = count_of(
                 *asked.model,
                 **asked.options,
+                flow=flow,
                 seed=seed,
                 primes=_read_primes(primes),
                 device=device,
@@ -106,6 +115,7 @@ def laws(
     parameters: Part = None,
     at: At = "generic",
     engine: Engine = "exact",
+    flow: Flow = "gradient",
     seed: Seed = 0,
     primes: Primes = _PRIMES,
     device: Device = "cpu",
@@ -118,7 +128,7 @@ def laws(
         Path | None, typer.Option(metavar="FILE", help="Write a proof that `gradlaws check` verifies on its own.")
     ] = None,
 ) -> None:
-    """The conservation laws of gradient flow on MODEL, and whether there are any others."""
+    """The conservation laws of the training of MODEL, and whether there are any others."""
     with _courteous():
         if certificate:
             writable(certificate)  # refuse at once what would fail after all the work
@@ -127,6 +137,7 @@ def laws(
             answer = laws_of(
                 *asked.model,
                 **asked.options,
+                flow=flow,
                 degree=degree,
                 lower_only=lower_only,
                 seed=seed,

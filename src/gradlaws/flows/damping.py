@@ -40,7 +40,7 @@ class Damping:
 
     @property
     def text(self) -> str:
-        """tau as a formula."""
+        """The friction as a formula."""
         return f"{self.rate}/t" if self.fading else f"{self.rate}"
 
     @property
@@ -70,3 +70,7 @@ class Damping:
         if self.rate:
             return times(one * clock, self.rate), one * velocity, times(one, -self.rate) * velocity
         return one, one * velocity, None
+
+
+FREE = Damping()
+"""No friction."""

@@ -52,6 +52,10 @@ class Flow(ABC):
         """A flow whose k-th draw is the discrete case number ``first + k``, with the same laws."""
         return self
 
+    def relaxed(self) -> Flow:
+        """A flow that is easier to sample and whose laws are laws of this one."""
+        return self
+
     def points(self, count: int, field: PrimeField, generator: torch.Generator) -> Tensor:
         """Independent random states, ``[count, dimension]``."""
         return field.random((count, self.dimension), generator)

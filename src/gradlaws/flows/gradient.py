@@ -48,6 +48,10 @@ class GradientFlow(Flow):
         """That of a family that draws its cases in turn."""
         return GradientFlow(self.family.covering(first), self.metric)
 
+    def relaxed(self) -> GradientFlow:
+        """That of an easier family."""
+        return GradientFlow(self.family.relaxed(), self.metric)
+
     @property
     def title(self) -> str:
         """With the metric."""

@@ -8,7 +8,7 @@ the multiples are drawn at random. Laws may depend on time: count = 2 D + 1 - di
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from gradlaws.exact.formal import RECIPROCAL
 from gradlaws.exact.jet import Jet, constant
 from gradlaws.exact.polynomial import Polynomial, all_variables, variable
 from gradlaws.exact.polynomial import constant as number
-from gradlaws.flows.damping import Damping
+from gradlaws.flows.damping import FREE, Damping
 from gradlaws.flows.flow import Flow, Instances
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.flows.metric import FLAT, Geometry, times
@@ -48,7 +48,7 @@ class MomentumFlow(Flow):
     """
 
     family: Family
-    damping: Damping = Damping()
+    damping: Damping = FREE
     metric: Geometry = FLAT
     at: At = "position + velocity"
 
@@ -85,7 +85,11 @@ class MomentumFlow(Flow):
 
     def covering(self, first: int) -> MomentumFlow:
         """That of a family that draws its cases in turn."""
-        return MomentumFlow(self.family.covering(first), self.damping, self.metric, self.at)
+        return replace(self, family=self.family.covering(first))
+
+    def relaxed(self) -> MomentumFlow:
+        """That of an easier family."""
+        return replace(self, family=self.family.relaxed())
 
     def sign_changes(self) -> list[list[int]]:
         """A parameter and its velocity change together."""
@@ -124,7 +128,8 @@ class MomentumFlow(Flow):
     def components(self) -> list[Polynomial] | None:
         """Drift plus control, expanded; the instance is numbered after the state."""
         d = self.family.dimension
-        if not self.metric.polynomial or (self.damping.fading and not self.metric.constant):
+        divides = self.damping.fading and not self.metric.constant and self.at != "position"
+        if divides or not self.metric.polynomial:
             return None
         shift = {i: 1 + i for i in range(d)} | {
             d + i: 1 + 2 * d + i for i in range(sum(int(np.prod(s)) for s in self.family.instance.values()))

@@ -93,6 +93,8 @@ def certify(model: str | Family | nn.Module, answer: Answer) -> Certificate:
             f"no certificate of {type(model).__name__}: modules are run by rules, operation by operation, and the "
             "checker needs the potential written out as polynomials"
         )
+    if answer.flow != "gradient flow":
+        raise InputError(f"no certificate for {answer.flow}: the checker knows gradient flow without a metric only")
     family = read_spec(model) if isinstance(model, str) else model
     _refuse(family, answer)
     described, monomials = _describe(family)

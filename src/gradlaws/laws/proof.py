@@ -18,7 +18,7 @@ from fractions import Fraction
 import torch
 
 from gradlaws.exact.field import PrimeField
-from gradlaws.exact.polynomial import Polynomial
+from gradlaws.exact.polynomial import Polynomial, sum_of_products
 from gradlaws.flows.flow import Flow
 from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.gram import GramLaw
@@ -46,6 +46,14 @@ def holds_by_expansion(psi: Polynomial, law: Polynomial) -> bool:
     for variable in {v for monomial in law.terms for v in monomial}:
         total = total + law.derivative(variable) * psi.derivative(variable)
     return not total.terms
+
+
+def conserved(components: list[Polynomial], law: Polynomial) -> bool:
+    """Whether ``<grad law, X>`` is the zero polynomial for a field given by its components."""
+    moved = sum_of_products(
+        (law.derivative(v), components[v]) for v in sorted({v for monomial in law.terms for v in monomial})
+    )
+    return not moved.terms
 
 
 def proved(family: Family, law: Law) -> bool:

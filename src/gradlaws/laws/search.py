@@ -8,7 +8,7 @@ are needed than the largest block has monomials.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, combinations_with_replacement
 from math import comb
@@ -53,8 +53,15 @@ def polynomial_laws(flow: Flow, degree: int, field: PrimeField, generator: torch
         TooLargeError: the system does not fit in memory.
     """
     _refuse_if_too_large(flow.dimension, degree)
-    blocks = _blocks(flow, degree)
-    points = max(map(len, blocks)) + _SPARE
+    return laws_among(flow, _monomials(flow.dimension, degree), field, generator)
+
+
+def laws_among(
+    flow: Flow, monomials: Iterable[Monomial], field: PrimeField, generator: torch.Generator
+) -> list[PolynomialLaw]:
+    """A basis over the rationals of the laws that are combinations of some monomials, lowest degrees first."""
+    blocks = _blocks(flow, monomials)
+    points = max(map(len, blocks), default=0) + _SPARE
     per_prime: list[list[list[list[int]]]] = []
     fields: list[PrimeField] = []
     found: list[list[list[Fraction]] | None] = [None]
@@ -80,14 +87,14 @@ def _refuse_if_too_large(dimension: int, degree: int) -> None:
         )
 
 
-def _blocks(flow: Flow, degree: int) -> list[list[Monomial]]:
-    """Monomials with the same behaviour under every known change of sign, lowest degrees first."""
+def _blocks(flow: Flow, monomials: Iterable[Monomial]) -> list[list[Monomial]]:
+    """Monomials with the same behaviour under every known change of sign, in their order."""
     signature = [0] * flow.dimension
     for bit, change in enumerate(flow.sign_changes()):
         for variable in change:
             signature[variable] ^= 1 << bit
     groups: dict[int, list[Monomial]] = defaultdict(list)
-    for monomial in _monomials(flow.dimension, degree):
+    for monomial in monomials:
         parity = 0
         for variable in monomial:
             parity ^= signature[variable]

@@ -121,7 +121,7 @@ class Family(ABC):
         return []
 
     def expanded(self) -> Polynomial:
-        """psi as a polynomial: the parameters come first, flattened, then the instance."""
+        """The potential as a polynomial: the parameters come first, flattened, then the instance."""
         theta = {name: variables(self.parameters, name) for name in self.parameters}
         s = {name: variables(self.instance, name, self.dimension) for name in self.instance}
         return self.potential(theta, s)
