@@ -28,7 +28,7 @@ def assert_complete(found: gl.Answer, laws: int) -> None:
     """As many laws as this, and no others."""
     count = found.count
     assert (count.lower, count.upper) == (laws, laws), found
-    assert count.status is (Status.CERTAIN if laws else Status.PROVED)
+    assert count.status is Status.PROVED
     assert count.evidence.failure_probability < 1e-12
     assert sum(law.count for law in found.laws) >= laws
 
@@ -68,9 +68,9 @@ def test_names_are_different():
 def test_the_laws_are_written_as_a_person_would():
     found = {row.name: [law.text for law in answer(row).laws] for row in ROWS}
     assert found["m6 swiglu"] == ["|up.weight[k,:]|^2 - |down.weight[:,k]|^2"]
-    assert found["s49 softmax head with bias"] == ["sum weight[:,k]", "sum bias[:]"]
+    assert found["s49 softmax head with bias"] == ["sum weight[:,k]", "sum bias"]
     assert found["s42 d=1"] == [
-        "|q.weight[0,0]|^2 - |k.weight[0,0]|^2",
-        "|v.weight[0,0]|^2 - |o.weight[0,0]|^2",
+        "|q.weight|^2 - |k.weight|^2",
+        "|v.weight|^2 - |o.weight|^2",
     ]
-    assert found["m35 normalised sigmoid"][0] == "|experts.0.up.weight[0,:]|^2 - |experts.0.down.weight[:,0]|^2"
+    assert found["m35 normalised sigmoid"][0] == "|experts.0.up.weight|^2 - |experts.0.down.weight|^2"

@@ -93,10 +93,13 @@ class _Search:
 
     def _in_order(self, parts: Parts) -> Parts:
         """Terms as the parameters come, those of the sign of the first one first, and positive."""
-        names = list(self.seen.state)
+        state = self.seen.state
+        names = list(state)
         ordered = sorted(parts, key=lambda term: (names.index(term[0].tensor), term[0].axis, term[0].start))
         sign = 1 if ordered[0][1] > 0 else -1
-        return tuple(sorted(((piece, sign * c) for piece, c in ordered), key=lambda term: term[1] < 0))
+        single = parts[0][0].length(state[parts[0][0].tensor]) == 1
+        written = [(total(piece, state) if single and not piece.fold else piece, sign * c) for piece, c in ordered]
+        return tuple(sorted(written, key=lambda term: term[1] < 0))
 
     def _new(self, kept: Along, length: int, group: list[Contraction], parts: list[Contraction]) -> list[Bundle]:
         """Combinations that some part of an axis enters."""
@@ -135,7 +138,7 @@ class _Search:
         ]
         others = columns.any(0).nonzero().squeeze(1).tolist()
         pairs = _pairs(columns[:, others], [pieces[i] for i in others], self.field)
-        return alone + [pair for pair in pairs if not any({part.tensor for part, _ in pair[0]} <= t for t in together)]
+        return alone + [pair for pair in pairs if {part.tensor for part, _ in pair[0]} not in together]
 
 
 def _left(pieces: Sequence[Contraction], found: list[Bundle], keep: Sequence[Contraction] = ()) -> list[Contraction]:

@@ -121,7 +121,7 @@ class GatherLaw(Law):
 
     def _term(self, name: str, slots: str) -> str:
         """One tensor of the formula; ``#`` in the slots stands for the number of the law."""
-        one = f"{name}[{slots}]" if slots else name
+        one = f"{name}[{slots}]" if slots.strip(":,") else name
         if self.selection == "linear":
             return f"sum {one}".replace("#", "k") if ":" in slots else one.replace("#", "k")
         if self.selection == "diagonal":

@@ -26,9 +26,10 @@ class Independent:
 
 
 def independent(laws: Sequence[Law], flow: Flow, field: PrimeField, generator: torch.Generator) -> Independent:
-    """Keep the laws whose gradients are not in the span of earlier ones at a random point.
+    """Keep the laws whose gradients are not in the span of the others at a random point.
 
-    The gradients are never formed: their rank is that of their products with random directions.
+    Of a law and the finer ones that it is a sum of, the finer ones stay. The gradients are never formed: their rank is
+    that of their products with random directions.
     """
     total = sum(law.count for law in laws)
     if not total:
@@ -44,8 +45,14 @@ def independent(laws: Sequence[Law], flow: Flow, field: PrimeField, generator: t
     pivots = linalg.echelon(columns, field).pivots.cpu()
     ends = torch.tensor([law.count for law in laws]).cumsum(0)
     owners = torch.searchsorted(ends, pivots, right=True)
-    kept = [law for i, law in enumerate(laws) if bool((owners == i).any())]
-    return Independent(tuple(kept), len(pivots))
+    places = [list(range(int(end) - law.count, int(end))) for law, end in zip(laws, ends, strict=True)]
+    kept = [i for i in range(len(laws)) if bool((owners == i).any())]
+    for i in tuple(kept):
+        others = [place for k in kept if k != i for place in places[k]]
+        idle = len(others) >= len(pivots) and len(others) + len(places[i]) > len(pivots)
+        if idle and linalg.rank(columns[:, others], field) == len(pivots):
+            kept.remove(i)
+    return Independent(tuple(laws[i] for i in kept), len(pivots))
 
 
 def _directions(

@@ -23,19 +23,13 @@ from gradlaws.models.family import Family, Shapes
 from gradlaws.models.pool import FREE, Pool, pool_of
 from gradlaws.models.record import Program, record
 from gradlaws.models.refusal import refuse_constant
-from gradlaws.models.squares import all_square, enough, merit
+from gradlaws.models.sampling import accepted_instances, good_parameters
 
 Loss = Literal["any", "mse", "bce", "cross_entropy"]
 LOSSES: tuple[str, ...] = get_args(Loss)
 EPSILONS: tuple[str, ...] = get_args(Epsilon)
 PLACES = ("generic", "weights")
 
-ROOT_LIMIT = 12
-"""Radicands that may have to be squares at once: an instance is kept with probability 2**-ROOT_LIMIT at worst."""
-
-_BATCH_NUMBERS = 2**23
-_TRIAL = 256
-_CLIMB = 300
 _EVERYTHING = 10**18
 
 
@@ -150,15 +144,7 @@ class ModuleFamily(Family):
 
     def draw_parameters(self, count: int, field: PrimeField, generator: torch.Generator) -> Tensor:
         """Residues at which enough instances have square radicands."""
-        if not self._has_roots(field):
-            return field.random((count, self.dimension), generator)
-        return torch.cat([self._good_parameters(field, generator) for _ in range(count)])
-
-    def _has_roots(self, field: PrimeField) -> bool:
-        """Whether any radicand has to be a square."""
-        generator = torch.Generator().manual_seed(0)
-        theta = field.random((1, self.dimension), generator)
-        return not self.free_roots and bool(self._squares(theta, self._uniform(1, field, generator), field))
+        return good_parameters(self, count, field, generator)
 
     def draw(self, theta: Tensor, field: PrimeField, generator: torch.Generator) -> dict[str, Tensor]:
         """Instances at which every radicand is a square, by rejection.
@@ -166,58 +152,7 @@ class ModuleFamily(Family):
         Raises:
             UnsupportedError: there are too many radicands.
         """
-        drawn = self._uniform(len(theta), field, generator)
-        todo = (~self._accepted(theta, drawn, field)).nonzero().squeeze(1)
-        tries = 0
-        while len(todo):
-            repeats = max(1, min(2**ROOT_LIMIT, _BATCH_NUMBERS // (self.footprint * len(todo))))
-            rows = todo.repeat_interleave(repeats)
-            fresh = self._uniform(len(rows), field, generator)
-            good, first = self._accepted(theta[rows], fresh, field).view(-1, repeats).max(1)
-            chosen = (first + torch.arange(len(todo)) * repeats)[good]
-            for name, values in drawn.items():
-                values[todo[good]] = fresh[name][chosen]
-            todo, tries = todo[~good], tries + repeats
-            if tries > 2 ** (ROOT_LIMIT + 2):
-                raise UnsupportedError(
-                    f"{self.title} takes too many square roots at once for exact sampling: use example inputs with "
-                    "fewer positions (two tokens are enough for attention), or a smaller part of the model"
-                )
-        return drawn
-
-    def _good_parameters(self, field: PrimeField, generator: torch.Generator) -> Tensor:
-        """One row of parameters with square radicands for many instances, and for some with each token at each place.
-
-        Tokens are few, so their radicands cannot be made square by drawing other inputs: blocks of parameters are
-        redrawn instead while that helps. Any point is as good as any other for what is proved there.
-        """
-        theta = field.random((1, self.dimension), generator)
-        trial = self._uniform(_TRIAL, field, generator)
-        groups = self._token_groups(trial)
-        squares = self._squares(theta, trial, field)
-        for _ in range(_CLIMB):
-            if not squares or enough(squares, groups):
-                break
-            moved = theta.clone()
-            start = int(torch.randint(0, self.dimension, (1,), generator=generator))
-            block = slice(start, start + max(1, self.dimension // 64))
-            moved[:, block] = field.random(tuple(moved[:, block].shape), generator)
-            other = self._squares(moved, trial, field)
-            if merit(other, groups) >= merit(squares, groups):
-                theta, squares = moved, other
-        return theta
-
-    def _token_groups(self, instance: dict[str, Tensor]) -> Tensor:
-        """Which examples hold which token at which position, after all of them: truth values ``[groups, count]``."""
-        groups = [torch.ones(1, len(next(iter(instance.values()))), dtype=torch.bool)]
-        for name, rows in self.vocabularies.items():
-            tokens = instance[f"input {name}"].flatten(1).cpu()
-            groups += [(tokens == token).T for token in range(min(rows, _TRIAL))]
-        return torch.cat(groups)
-
-    def _accepted(self, theta: Tensor, instance: dict[str, Tensor], field: PrimeField) -> Tensor:
-        squares = self._squares(theta, instance, field)
-        return all_square(squares).expand(len(theta)) if squares else torch.ones(len(theta), dtype=torch.bool)
+        return accepted_instances(self, theta, field, generator)
 
     def potential(self, theta: Mapping[str, Any], s: Mapping[str, Any]) -> Any:
         """Run the program and pair its outputs with the cotangents."""
@@ -244,7 +179,7 @@ class ModuleFamily(Family):
                 bindings[placeholder] = drawn
         return [context.jet(value) for value in execute(self.program.graph, bindings, self.outputs, context)]
 
-    def _squares(self, theta: Tensor, instance: dict[str, Tensor], field: PrimeField) -> list[Tensor]:
+    def squares(self, theta: Tensor, instance: dict[str, Tensor], field: PrimeField) -> list[Tensor]:
         """Which radicands are squares: ``[count or 1, entries]`` for each array of them."""
         with torch.no_grad():
             pieces = split(constant(theta, field), list(self.shapes.values()))
@@ -253,7 +188,7 @@ class ModuleFamily(Family):
             self._run(dict(zip(self.shapes, pieces, strict=True)), s, context)
         return context.squares
 
-    def _uniform(self, count: int, field: PrimeField, generator: torch.Generator) -> dict[str, Tensor]:
+    def uniform(self, count: int, field: PrimeField, generator: torch.Generator) -> dict[str, Tensor]:
         drawn = {name: field.random((count, *shape), generator) for name, shape in self.instance.items()}
         for name, rows in self.vocabularies.items():
             shape = drawn[f"input {name}"].shape

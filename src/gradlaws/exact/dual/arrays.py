@@ -20,7 +20,7 @@ def pointwise(cells: Cells, function: Callable[..., Dual], *arrays: Tensor) -> T
     together = torch.broadcast_tensors(*arrays)
     flat = [x.flatten() for x in together]
     out = cells.fresh(together[0].shape)
-    moving = torch.stack([cells.moving(x) for x in flat]).any(0)
+    moving = torch.stack([cells.moving(x) for x in flat]).any(0) | bool(cells.keep)
     columns = list(zip(*(x[moving].tolist() for x in flat), strict=True))
     distinct = list(dict.fromkeys(columns))
     recorded = dict(
@@ -34,7 +34,7 @@ def add(cells: Cells, a: Tensor, b: Tensor) -> Tensor:
     """The sum; minus infinity stays what it is."""
     a, b = torch.broadcast_tensors(a, b)
     dead = (a == DEAD) | (b == DEAD)
-    total = pointwise(cells, _plus, a.masked_fill(dead, ZERO), b.masked_fill(dead, ZERO))
+    total = pointwise(cells, _kept if cells.keep else _plus, a.masked_fill(dead, ZERO), b.masked_fill(dead, ZERO))
     total = torch.where(a == ZERO, b, torch.where(b == ZERO, a, total))
     return total.masked_fill(dead, DEAD)
 
@@ -42,6 +42,10 @@ def add(cells: Cells, a: Tensor, b: Tensor) -> Tensor:
 def _plus(a: Dual, b: Dual) -> Dual:
     tangent = a.tangent + b.tangent
     return Dual(a.value + b.value if tangent.terms else NOTHING, tangent)  # cut: the value is not needed
+
+
+def _kept(a: Dual, b: Dual) -> Dual:
+    return a + b
 
 
 def scale(cells: Cells, x: Tensor, factor: Fraction | int) -> Tensor:
@@ -67,7 +71,8 @@ def contract(cells: Cells, a: Tensor, b: Tensor) -> Tensor:
         raise NotProvedError("a product of arrays is too large")
     present = (a != ZERO) & (b != ZERO)
     moving = (cells.moving(a) | cells.moving(b)) & present
-    rows = moving.flatten(0, -2).any(1) if a.dim() > 1 else moving.any().unsqueeze(0)
+    wanted = present if cells.keep else moving
+    rows = wanted.flatten(0, -2).any(1) if a.dim() > 1 else wanted.any().unsqueeze(0)
     out = torch.where(present.any(-1), cells.fresh(a.shape[:-1]), ZERO).contiguous()
     a, b, moving, present = (x.reshape(-1, x.shape[-1])[rows] for x in (a, b, moving, present))
     keep = moving if cells.names else present
@@ -88,7 +93,7 @@ def _paired(cells: Cells, pairs: Sequence[tuple[int, int]], rest: bool) -> Dual:
     )
     cells.spend(sum(len(x.value.terms) * len(y.value.terms) for x, y in both))
     tangent = sum_of_products([pair for x, y in both for pair in ((x.tangent, y.value), (x.value, y.tangent))])
-    if not tangent.terms:
+    if not tangent.terms and not cells.keep:
         return Dual(NOTHING, tangent)  # cut: the value is not needed
     value = sum_of_products([(x.value, y.value) for x, y in both])
     return Dual(value + variable(cells.one()) if rest else value, tangent)

@@ -65,11 +65,16 @@ class Cells:
         work: products of terms after which the proof is given up.
         names: whether values whose derivatives are multiples of values may be given names. It keeps polynomials small
             but forgets how they were computed.
+        keep: how many terms the value of a cell that does not move may have to be written out all the same, so that
+            what adds up to zero, such as centred entries, is known to.
     """
 
-    def __init__(self, gradient: Mapping[int, Polynomial], count: int, work: int, names: bool = True) -> None:
+    def __init__(
+        self, gradient: Mapping[int, Polynomial], count: int, work: int, names: bool = True, keep: int = 0
+    ) -> None:
         self.relations = Relations(self.spend)
         self.names = names
+        self.keep = keep
         self._work = work
         self._next = count
         self._values: dict[int, Polynomial] = {ZERO: NOTHING}
@@ -157,7 +162,7 @@ class Cells:
         return a * b
 
     def record(self, duals: Sequence[Dual]) -> list[int]:
-        """Cells for computed numbers: those whose derivative vanishes become variables."""
+        """Cells for computed numbers: those that do not move become variables, but for short values to keep."""
         self.spend(sum(len(dual.value.terms) + len(dual.tangent.terms) for dual in duals))
         cells = self.fresh((len(duals),)).tolist()
         moving = {
@@ -165,6 +170,9 @@ class Cells:
             for cell, dual in zip(cells, duals, strict=True)
             if dual.tangent.terms and not self.relations.vanishes(dual.tangent)
         }
+        for cell, dual in zip(cells, duals, strict=True):
+            if len(dual.value.terms) <= self.keep:
+                self._values[cell] = dual.value
         self.moving(torch.empty(0, dtype=torch.int64))  # room for the new cells
         for cell, dual in (_named(moving) if self.names else moving).items():
             self._values[cell] = dual.value

@@ -80,11 +80,12 @@ def _joined(op: Callable[..., Tensor]) -> Callable[..., Any]:
 
 
 def _pad(site: Site, x: Any, widths: list[int], *rest: Any) -> Any:
-    """Padding with zeros."""
+    """Padding with zeros or with other entries."""
     modes = [value for value in rest if value not in ("constant", None)]
-    if isinstance(x, Entries) and not any(modes):
-        return Entries(moved(aten.constant_pad_nd, x.cells, widths))
-    return _unless_moving(site, x)
+    if not isinstance(x, Entries) or any(isinstance(value, int | float) and value for value in modes):
+        return _unless_moving(site, x)
+    mode = next((value for value in modes if isinstance(value, str)), "constant")
+    return Entries(moved(lambda cells: torch.nn.functional.pad(cells, widths, mode=mode), x.cells))
 
 
 def _where(site: Site, condition: Any, a: Any, b: Any) -> Any:

@@ -110,9 +110,13 @@ def _call(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     name = operation(site.node)
     rule = DUAL_RULES.get(name)
     moving = any(bool(site.cells.moving(x).any()) for x in entries)
-    if rule is not None and (moving or name in STRUCTURAL):
+    if rule is not None and (moving or name in STRUCTURAL or site.cells.keep):
         try:
             return rule(site, *args, **kwargs)
+        except NotProvedError:
+            if moving or name in STRUCTURAL:
+                raise
+            return site.still()
         except (TypeError, ValueError, RuntimeError, IndexError) as error:
             # rules know the usual forms of a call; an unusual one is no error of the user
             raise NotProvedError(f"the rule for {name} does not cover this call: {error}") from error
