@@ -1,4 +1,4 @@
-"""The 60 architectures of Marcotte, Gribonval, Peyre (2024) under momentum and mirror maps: every count, against theirs.
+"""The 60 architectures of Marcotte, Gribonval, Peyre (2024) under momentum and mirror maps: counts against theirs.
 
     python benchmarks/published_flows.py        # linear and ReLU networks under momentum, factorisations under entropy
 

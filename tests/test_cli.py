@@ -314,3 +314,29 @@ def test_the_float64_engine_refuses_a_spec():
     result = CliRunner().invoke(app, ["count", "relu 2-3-2", "--engine", "numeric"])
     assert result.exit_code == BAD_REQUEST
     assert result.stderr.startswith("gradlaws: the float64 engine runs torch modules")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["laws", "linear 2-2-2", "--flow", "nesterov"], "Conserved by Nesterov's flow with tau = 3/t, for every data"),
+        (["laws", "linear 3-3-3", "--flow", "nesterov"], "W2'^T W2)    antisymmetric matrix, 3 laws"),
+        (["count", "relu 2-2-2", "--flow", "momentum", "--quiet"], "0 PROVED\n"),
+        (
+            ["laws", "linear 1-2-1", "--flow", "mirror:entropy", "--explain"],
+            "because the metric of the mirror map turns",
+        ),
+        (["laws", "linear 2-2-2", "--flow", "momentum", "--explain"], "a rotation that acts on W1, W2 at once changes"),
+    ],
+    ids=str,
+)
+def test_other_flows(arguments, words):
+    result = gradlaws(*arguments)
+    assert result.exit_code == ANSWERED
+    assert words in result.stdout
+
+
+@pytest.mark.parametrize("flow", ["adam", "mirror:entropy:W9", "momentum:tau=x"])
+def test_a_bad_flow_gets_one_sentence(flow):
+    result = gradlaws("laws", "linear 2-2-2", "--flow", flow)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (BAD_REQUEST, "", 1)

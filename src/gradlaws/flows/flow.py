@@ -39,6 +39,11 @@ class Flow(ABC):
         return "these vector fields"
 
     @property
+    def extra_length(self) -> int:
+        """How much longer than usual the brackets may become before the closure gives up."""
+        return 0
+
+    @property
     def footprint(self) -> int:
         """Numbers that one evaluation of one field holds in memory, about."""
         return self.dimension

@@ -76,6 +76,11 @@ class MomentumFlow(Flow):
         return self.family.assumptions
 
     @property
+    def extra_length(self) -> int:
+        """Brackets with the drift take their time: linear layers of 6 units with 3 neighbours need length 9."""
+        return 4
+
+    @property
     def footprint(self) -> int:
         return 1 + self.family.dimension + self.family.footprint
 
@@ -136,6 +141,30 @@ class MomentumFlow(Flow):
         }
         gradient = np.empty(d, dtype=object)
         gradient[:] = [g.renumbered(shift) for g in self.family.expanded_gradient()]
+        return self._expanded(gradient)
+
+    def drift(self) -> list[Polynomial]:
+        """The drift alone, as polynomials in the state."""
+        still = np.empty(self.family.dimension, dtype=object)
+        still[:] = number(0)
+        return replace(self, metric=FLAT)._expanded(still)
+
+    def pulled(self, covector: list[Polynomial]) -> list[Polynomial] | None:
+        """``M a`` for polynomials a in the state, which are what a covector on the velocities does to grad psi.
+
+        None where M is not polynomial in the state.
+        """
+        if not (self.metric.polynomial and (self.metric.constant or self.at == "position" or not self.damping.fading)):
+            return None
+        d = self.family.dimension
+        at = self._argument(variable(0), all_variables(d, 1), all_variables(d, 1 + d))
+        entries = np.empty(d, dtype=object)
+        entries[:] = covector
+        return list(self.metric.apply(at, entries, self.family.parameters))
+
+    def _expanded(self, gradient: Any) -> list[Polynomial]:
+        """Drift plus control for polynomials ``grad psi``."""
+        d = self.family.dimension
         moved = self._field(variable(0), all_variables(d, 1), all_variables(d, 1 + d), gradient, number(1))
         return [moved[0], *moved[1], *moved[2]]
 

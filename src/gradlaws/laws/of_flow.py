@@ -18,6 +18,7 @@ from gradlaws.flows.momentum import MomentumFlow
 from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memory_total
 from gradlaws.laws.count import Count, Evidence, Status
 from gradlaws.laws.independence import independent
+from gradlaws.laws.inertia import proved_under_momentum
 from gradlaws.laws.law import Law
 from gradlaws.laws.mirror import MirrorLaw
 from gradlaws.laws.mirrored import structured_laws, with_logs
@@ -39,8 +40,8 @@ _AUTOMATIC = 2_000
 
 _STREAMS = 64
 _EXPANDED = (
-    "every law is proved by expanding a polynomial identity: its own along the fields, or that of the Euclidean law "
-    "which the metric turns into it"
+    "every law is proved by exact polynomial identities: expanded along the fields, followed through the recorded "
+    "program, or those of the Euclidean law that the metric turns into it"
 )
 
 
@@ -204,9 +205,9 @@ class _Asked:
         family = family_of(self.flow)
         if isinstance(law, MirrorLaw) and family:
             return proved(family, law.base)
-        if components is None:
-            return False
-        return all(conserved(components, scalar) for scalar in law.polynomials(flow.state))
+        if components is None and isinstance(flow, MomentumFlow):
+            return all(proved_under_momentum(flow, scalar) for scalar in law.polynomials(flow.state))
+        return components is not None and all(conserved(components, scalar) for scalar in law.polynomials(flow.state))
 
     def _stream(self, stage: int) -> torch.Generator:
         """Independent random numbers for each stage."""
