@@ -340,3 +340,14 @@ def test_other_flows(arguments, words):
 def test_a_bad_flow_gets_one_sentence(flow):
     result = gradlaws("laws", "linear 2-2-2", "--flow", flow)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (BAD_REQUEST, "", 1)
+
+
+def test_a_file_of_vector_fields(tmp_path):
+    path = tmp_path / "prey.toml"
+    path.write_text('variables = ["x", "y"]\nfields = [["x*(2/3 - 4/3*y)", "y*(x - 1)"]]\n')
+    result = gradlaws("laws", str(path), "--quiet")
+    assert (result.exit_code, result.stdout) == (ANSWERED, "3 x + 4 y - 3 log x - 2 log y\n")
+    path.write_text('variables = ["x"]\nfields = [["exp(x)"]]\n')
+    result = gradlaws("count", str(path))
+    assert result.exit_code == BAD_REQUEST
+    assert "prey.toml, line 2: exp(...) in 'exp(x)' is not rational" in result.stderr

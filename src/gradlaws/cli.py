@@ -18,6 +18,7 @@ from gradlaws import check as checker
 from gradlaws import laws as laws_of
 from gradlaws.errors import GradlawsError, InputError
 from gradlaws.exact.field import DEFAULT_PRIMES
+from gradlaws.flows.toml import is_fields_file, read_fields_file
 from gradlaws.laws.answer import count as count_of
 from gradlaws.laws.certificate import certify, writable
 from gradlaws.laws.closure import Progress as Listener
@@ -43,7 +44,7 @@ Spec = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="linear|relu|leaky|square a-b-...-z [bias], input width first; or FILE.py:FACTORY, a function that "
-        "returns (module, example_inputs): this runs the file.",
+        "returns (module, example_inputs): this runs the file; or FILE.toml with vector fields or potentials.",
     ),
 ]
 OutputBias = Annotated[bool, typer.Option("--output-bias", help="Put a bias on the output layer too.")]
@@ -198,6 +199,9 @@ class _Asked:
 
 def _read(text: str, output_bias: bool, options: dict[str, Any], engine: str) -> _Asked:
     """A network from its spec, or the module that a factory makes."""
+    if is_fields_file(text):
+        fields = read_fields_file(Path(text))
+        return _Asked(text, (fields,), {"engine": engine})
     if is_factory(text):
         module, example_inputs = load_factory(text)
         return _Asked(type(module).__name__, (module, example_inputs), options | {"engine": engine})

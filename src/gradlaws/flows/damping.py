@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from gradlaws.errors import InputError
-from gradlaws.flows.metric import times
+from gradlaws.exact.evaluate import times
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,19 +18,11 @@ import torch
 from torch import Tensor
 
 from gradlaws.errors import InputError
+from gradlaws.exact.evaluate import times
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.formal import INVERSE_ROOT, RECIPROCAL, constant_like, power
 from gradlaws.exact.jet import Jet
 from gradlaws.models.family import Shapes
-
-
-def times(x: Any, factor: Fraction) -> Any:
-    """A rational multiple of a jet, of polynomials or of floats."""
-    if factor == 1:
-        return x
-    if isinstance(x, Jet):
-        return x * constant_like(x.field.residue(factor), x)
-    return x * (float(factor) if isinstance(x, Tensor) else factor)
 
 
 class Metric(ABC):

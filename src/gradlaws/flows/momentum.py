@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gradlaws.exact.evaluate import times
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.formal import RECIPROCAL
 from gradlaws.exact.jet import Jet, constant
@@ -24,7 +25,7 @@ from gradlaws.exact.polynomial import constant as number
 from gradlaws.flows.damping import FREE, Damping
 from gradlaws.flows.flow import Flow, Instances
 from gradlaws.flows.gradient import GradientFlow
-from gradlaws.flows.metric import FLAT, Geometry, times
+from gradlaws.flows.metric import FLAT, Geometry
 from gradlaws.models.family import Family, Shapes
 
 DRIFT = "multiple of the drift"

@@ -7,6 +7,8 @@ from dataclasses import replace
 import torch
 
 from gradlaws.exact.field import PrimeField
+from gradlaws.flows.fields import Fields
+from gradlaws.flows.flow import Flow
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.flows.logs import WithLogs
 from gradlaws.flows.metric import Power
@@ -46,8 +48,14 @@ def _mirrored(laws: list[Law], flow: GradientFlow) -> list[Law]:
     return found
 
 
-def with_logs(flow: GradientFlow) -> WithLogs | None:
+def with_logs(flow: Flow) -> WithLogs | None:
     """The flow with the logarithms of what moves in proportion to itself; None where nothing does."""
+    if isinstance(flow, Fields):
+        named = zip(flow.variables, flow.components(), strict=True)
+        divisible = tuple(n for i, (n, p) in enumerate(named) if p.terms and all(i in m for m in p.terms))
+        return WithLogs(flow, divisible) if divisible else None
+    if not isinstance(flow, GradientFlow):
+        return None
     names = tuple(
         name
         for name in flow.family.parameters

@@ -168,7 +168,7 @@ class _Asked:
     def _wider(self) -> Flow:
         """The flow, with logarithms where they have rational gradients that fit."""
         flow = self.flow.relaxed()
-        return (with_logs(flow) if isinstance(flow, GradientFlow) else None) or flow
+        return with_logs(flow) or flow
 
     def _automatic(self, flow: Flow) -> list[Law]:
         """Polynomial laws of the highest degree that is cheap."""
