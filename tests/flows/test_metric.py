@@ -10,7 +10,7 @@ from gradlaws.errors import InputError
 from gradlaws.exact.jet import Jet
 from gradlaws.exact.polynomial import Polynomial, all_variables, variable
 from gradlaws.flows.gradient import GradientFlow
-from gradlaws.flows.metric import ENTROPY, EUCLIDEAN, FLAT, Geometry, Hypentropy, Power, mirror, rates
+from gradlaws.flows.metric import ENTROPY, EUCLIDEAN, FLAT, Geometry, Hessian, Hypentropy, Power, mirror, rates
 from gradlaws.models.network import Network
 from tests.asserts import assert_residues
 from tests.oracles.slow_jet import SlowJet
@@ -48,6 +48,18 @@ def test_a_negative_power_undoes_a_positive_one(metric):
     x, g = (Jet(residues((8, 2, 3), seed), GUARDED) for seed in (1, 2))
     back = Power(-metric.exponent, 1 / metric.rate).apply(x, metric.apply(x, g))
     assert torch.equal(back.coefficients, g.coefficients)
+
+
+@pytest.mark.parametrize(("text", "metric"), [("1/x", ENTROPY), ("3", Power(0, Fraction(1, 3))), ("2*x", INVERSE[0])])
+def test_a_hessian_is_the_inverse_of_the_metric(text, metric):
+    x, g = (Jet(residues((8, 2, 3), seed), GUARDED) for seed in (1, 2))
+    assert torch.equal(Hessian(text).apply(x, g).coefficients, metric.apply(x, g).coefficients)
+    assert (Hessian(text).odd, Hessian(text).polynomial) == (metric.odd, metric.polynomial)
+    reals = torch.tensor([2.0, 3.0]).double()
+    assert torch.allclose(Hessian(text).apply(reals, reals), metric.apply(reals, reals))
+    if metric.polynomial:
+        theta = all_variables(2)
+        assert [p.terms for p in Hessian(text).apply(theta, theta)] == [p.terms for p in metric.apply(theta, theta)]
 
 
 @pytest.mark.parametrize("metric", ROOTS, ids=lambda m: m.name)

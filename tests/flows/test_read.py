@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from gradlaws.errors import InputError
-from gradlaws.flows.metric import ENTROPY, Geometry, Hypentropy, Power, mirror, rates
+from gradlaws.flows.metric import ENTROPY, Geometry, Hessian, Hypentropy, Power, mirror, rates
 from gradlaws.flows.momentum import Descent, HeavyBall, Nesterov
 from gradlaws.flows.read import FLOWS, read_flow
 
@@ -20,6 +20,7 @@ READ = {
     "mirror:hypentropy=1/2:W1": Descent(Geometry(others=(("W1", Hypentropy(Fraction(1, 2))),))),
     "mirror:pnorm=3": Descent(mirror(Power(-1, Fraction(1, 2)))),
     "mirror:pnorm=2": Descent(),
+    "mirror:hessian=1/(1 + x):W1": Descent(mirror(Hessian("1/(1 + x)"), ("W1",))),
     "rates:W1=1/10,W2=2": Descent(rates({"W1": Fraction(1, 10), "W2": Fraction(2)})),
     "momentum": HeavyBall(Fraction(1)),
     "momentum:tau=0": HeavyBall(Fraction(0)),
@@ -51,6 +52,9 @@ def test_every_example_of_the_message_is_read(text):
         ("mirror:cosh", "unknown mirror map 'cosh' in 'mirror:cosh': expected entropy, burg"),
         ("mirror:entropy=2", "unknown mirror map 'entropy=2'"),
         ("mirror:pnorm=3/2", "pnorm=3/2 in 'mirror:pnorm=3/2': expected a whole number p >= 2"),
+        ("mirror:hessian=exp(x)", "exp(...) in 'exp(x)' is not rational"),
+        ("mirror:hessian=y", "'y' in 'y' is not declared: expected one of x"),
+        ("mirror:hessian=0", "the Hessian 0 has no inverse"),
         ("mirror:pnorm", "unknown mirror map 'pnorm'"),
         ("mirror:hypentropy=0", "hypentropy needs beta > 0"),
         ("rates:W1", "cannot read the rates in 'rates:W1': expected NAME=RATE"),

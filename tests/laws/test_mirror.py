@@ -10,7 +10,7 @@ from torch.func import grad
 import gradlaws as gl
 from gradlaws.errors import UnsupportedError
 from gradlaws.exact.ring import Reals
-from gradlaws.flows.metric import ENTROPY, EUCLIDEAN, Geometry, Hypentropy, Power, mirror
+from gradlaws.flows.metric import ENTROPY, EUCLIDEAN, Geometry, Hessian, Hypentropy, Power, mirror
 from gradlaws.flows.momentum import Descent
 from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.gram import GramLaw
@@ -26,7 +26,15 @@ BASES = {
     "trace": GramLaw(PARTS, 1, "trace"),
     "linear": SumLaw(PARTS, 3),
 }
-METRICS = [ENTROPY, Power(2), Power(3, Fraction(2)), Power(-1, Fraction(1, 2)), Hypentropy(Fraction(2)), EUCLIDEAN]
+METRICS = [
+    Hessian("(1 + x**2)/x"),
+    ENTROPY,
+    Power(2),
+    Power(3, Fraction(2)),
+    Power(-1, Fraction(1, 2)),
+    Hypentropy(Fraction(2)),
+    EUCLIDEAN,
+]
 TEXTS = {
     ("diagonal", "entropy"): "sum W1[k,:] + b1[k] - sum W2[:,k]",
     ("diagonal", "burg"): "sum log W1[k,:] + log b1[k] - sum log W2[:,k]",
@@ -75,6 +83,7 @@ def test_it_is_not_a_polynomial():
 
 
 FLOATS = {
+    "mirror:hessian=(1 + x**2)/x": lambda x: x / (1 + x * x),
     "mirror:entropy": lambda x: x,
     "mirror:burg": lambda x: x * x,
     "mirror:pnorm=3": lambda x: 1 / (2 * x),

@@ -10,7 +10,7 @@ from torch import nn
 import gradlaws as gl
 from gradlaws.errors import InputError
 from gradlaws.flows.gradient import GradientFlow
-from gradlaws.flows.metric import ENTROPY, Hypentropy, Power, mirror, rates
+from gradlaws.flows.metric import ENTROPY, Hessian, Hypentropy, Power, mirror, rates
 from gradlaws.flows.momentum import Descent, HeavyBall, Nesterov
 from gradlaws.laws import momentum, of_flow
 from gradlaws.laws.closure import close
@@ -115,7 +115,14 @@ def test_modules_under_momentum(row, make, shape, options, dimension, laws, flow
     assert_count_is(count, laws, laws)
 
 
-METRICS = [Power(2), Power(-1, Fraction(1, 2)), Hypentropy(), Hypentropy(Fraction(1, 3))]
+METRICS = [
+    Hessian("1 + x**2"),
+    Hessian("1/(x + 2)"),
+    Power(2),
+    Power(-1, Fraction(1, 2)),
+    Hypentropy(),
+    Hypentropy(Fraction(1, 3)),
+]
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)

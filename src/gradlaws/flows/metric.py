@@ -1,7 +1,8 @@
 """Metrics of mirror descent: diagonal inverse Hessians, entry by entry and tensor by tensor.
 
 Mirror descent with potential Phi moves along ``-M grad L`` with ``M = (Hess Phi)**-1``. Here Phi is a sum over entries,
-so that M is diagonal with entries m(theta_i): a power of theta_i, or a square root of ``theta_i**2 + beta**2``.
+so that M is diagonal with entries m(theta_i): a power of theta_i, a square root of ``theta_i**2 + beta**2``, or any
+rational function.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor
 
 from gradlaws.errors import InputError
-from gradlaws.exact.evaluate import times
+from gradlaws.exact.evaluate import evaluate, times
+from gradlaws.exact.expression import Quotient, read_expression
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.formal import INVERSE_ROOT, RECIPROCAL, constant_like, power
 from gradlaws.exact.jet import Jet
@@ -148,6 +150,52 @@ class Hypentropy(Metric):
         x = torch.where(x == 0, torch.ones_like(x), x)
         inverse = field.reduce(power(x, field.prime - 2, field) * field.residue(self.beta**2))
         return field.reduce(field.reduce(x - inverse) * field.residue(Fraction(1, 2)))
+
+
+@dataclass(frozen=True, slots=True)
+class Hessian(Metric):
+    """``m(x) = 1 / h(x)`` for the second derivative h of a mirror map, any rational function of x.
+
+    Args:
+        text: h, with x for the parameter, as text or SymPy expression.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if not self.read.above.terms:
+            raise InputError("the Hessian 0 has no inverse: expected a rational function of x that is not zero")
+
+    @property
+    def read(self) -> Quotient:
+        """H as a quotient of polynomials in variable 0."""
+        return read_expression(str(self.text), {"x": 0})
+
+    @property
+    def name(self) -> str:
+        return f"hessian={self.text}"
+
+    @property
+    def degree(self) -> int:
+        return self.read.above.degree + self.read.below.degree
+
+    @property
+    def polynomial(self) -> bool:
+        return self.read.above.degree == 0
+
+    @property
+    def odd(self) -> bool:
+        """Unless both polynomials are even."""
+        return any(len(m) % 2 for p in (self.read.above, self.read.below) for m in p.terms)
+
+    def apply(self, x: Any, g: Any) -> Any:
+        h = self.read
+        below, above = evaluate(h.below, [x]), evaluate(h.above, [x])
+        if isinstance(x, Jet):
+            return g * (below * RECIPROCAL(above)[0])
+        if isinstance(x, Tensor):
+            return g * below / above
+        return g * below * (1 / Fraction(h.above.terms[()]))
 
 
 EUCLIDEAN = Power()

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from gradlaws.errors import InputError
 from gradlaws.flows.flow import Flow
-from gradlaws.flows.metric import ENTROPY, FLAT, Geometry, Hypentropy, Metric, Power, mirror, rates
+from gradlaws.flows.metric import ENTROPY, FLAT, Geometry, Hessian, Hypentropy, Metric, Power, mirror, rates
 from gradlaws.flows.momentum import Descent, HeavyBall, Nesterov
 from gradlaws.models.family import Family
 
@@ -18,7 +18,7 @@ FLOWS = (
     "gradient, gradient:rates:W1=1/10, mirror:entropy, mirror:entropy:W2, momentum, momentum:tau=1/2, nesterov, "
     "nesterov:k=3, momentum:mirror:entropy"
 )
-_MIRRORS = "entropy, burg, hypentropy or hypentropy=BETA, pnorm=P"
+_MIRRORS = "entropy, burg, hypentropy or hypentropy=BETA, pnorm=P, hessian=EXPRESSION in x"
 
 
 def read_flow(text: str) -> Training:
@@ -85,6 +85,8 @@ def _metric(word: str, text: str) -> Metric:
         if p.denominator != 1 or p < 2:
             raise InputError(f"pnorm={p} in {text!r}: expected a whole number p >= 2")
         return Power(2 - int(p), Fraction(1) / (p - 1))
+    if name == "hessian" and equals:
+        return Hessian(value)
     raise InputError(f"unknown mirror map {word!r} in {text!r}: expected {_MIRRORS}")
 
 

@@ -14,6 +14,7 @@ from fractions import Fraction
 from math import gcd, lcm
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,12 +23,14 @@ from gradlaws.exact.field import PrimeField
 from gradlaws.exact.formal import INVERSE_ROOT, LOG, power
 from gradlaws.exact.polynomial import Polynomial
 from gradlaws.exact.ring import Reals, Ring
-from gradlaws.flows.metric import Geometry, Hypentropy, Metric, Power
+from gradlaws.flows.metric import Geometry, Hessian, Hypentropy, Metric, Power
 from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import Law, Point, signed_sum
 from gradlaws.laws.sums import SumLaw
 from gradlaws.models.family import Shapes
+
+_NODES = 64
 
 Part = tuple[Contraction, int, Metric]
 
@@ -128,6 +131,9 @@ class MirrorLaw(Law):
         if isinstance(metric, Hypentropy):
             root = f"sqrt({where}^2 + {metric.beta**2})"
             return f"{total}asinh({where}/{metric.beta})" if self._linear else f"{total}{root}"
+        if isinstance(metric, Hessian):
+            over = "" if self._linear else "x "
+            return f"{total}F({where}) with F'(x) = {over}({metric.text})"
         if exponent == 0:
             return f"{total}log {where}"
         if exponent == 2 and not alone:
@@ -142,6 +148,9 @@ class MirrorLaw(Law):
             for _ in range(abs(metric.exponent)):
                 over = ring.reduce(over * factor)
             return ring.reduce(over * ring.residue(1 / metric.rate))
+        if isinstance(metric, Hessian):
+            below = _inverse(_horner(metric.read.below, x, ring), ring)
+            return ring.reduce(over * ring.reduce(_horner(metric.read.above, x, ring) * below))
         assert isinstance(metric, Hypentropy)
         return ring.reduce(over * _inverse_root(_radicand(x, metric, ring), ring))
 
@@ -154,11 +163,23 @@ class MirrorLaw(Law):
             for _ in range(abs(exponent)):
                 total = ring.reduce(total * base)
             return ring.reduce(total * ring.residue(raw))
+        if isinstance(metric, Hessian):
+            return self._integrated(metric, x, ring)
         assert isinstance(metric, Hypentropy)
         if self._linear:
             return _log(x, ring) if isinstance(ring, PrimeField) else torch.asinh(x / float(metric.beta))
         square = _radicand(x, metric, ring)
         return ring.reduce(square * _inverse_root(square, ring))
+
+    def _integrated(self, metric: Metric, x: Tensor, ring: Ring) -> Tensor:
+        """The integral of the slope from 1 to x, by Gauss's rule; only real numbers have one."""
+        if isinstance(ring, PrimeField):
+            raise UnsupportedError(f"{self.text} has a rational gradient, but no value modulo a prime")
+        nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+        places = torch.tensor((nodes + 1) / 2, dtype=x.dtype)
+        half = (x - 1) / 2
+        values = self._slope(metric, 1 + (x - 1).unsqueeze(-1) * places, ring)
+        return half * (values * torch.tensor(weights, dtype=x.dtype)).sum(-1)
 
     def _total(self, parts: list[tuple[int, Tensor]], ring: Ring) -> Tensor:
         axes = (-2, -1) if self.kind == "trace" else (-1,)
@@ -178,6 +199,15 @@ def _latex(word: str, tensor: str) -> str:
     for plain, drawn in (("sum ", r"\textstyle\sum "), ("log ", r"\log "), ("asinh", r"\operatorname{asinh}")):
         word = word.replace(plain, drawn)
     return word.replace("|", r"\|")
+
+
+def _horner(polynomial: Polynomial, x: Tensor, ring: Ring) -> Tensor:
+    """A polynomial in variable 0 at residues or real numbers."""
+    total = torch.zeros_like(x)
+    for exponent in range(polynomial.degree, -1, -1):
+        c = polynomial.terms.get((0,) * exponent, 0)
+        total = ring.reduce(ring.reduce(total * x) + ring.residue(c))
+    return total
 
 
 def _radicand(x: Tensor, metric: Hypentropy, ring: Ring) -> Tensor:
