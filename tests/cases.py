@@ -43,12 +43,19 @@ def published_polynomial() -> list[Case]:
     return _cases("linear", lists["linear_10_degree_2"]) + _cases("relu", lists["relu_10_degree_2"])
 
 
+def published_flows() -> list[tuple[str, Case]]:
+    """The 20 linear networks under momentum, as published with friction 0, and the factorisations in the entropy."""
+    lists = _load("published_lists.json")
+    momentum = [("momentum:tau=0", case) for case in _cases("linear", lists["linear_momentum_20"])]
+    return momentum + [("mirror:entropy", case) for case in _cases("linear", lists["nmf_mirror_20"])]
+
+
 def _cases(kind: str, rows: list[dict[str, Any]]) -> list[Case]:
     """The lists have the output dimension first, specs the input width."""
     return [
         Case(
             f"{kind} {'-'.join(map(str, reversed(row['dims'])))}" + " bias" * row.get("bias", False),
-            row["parameters"],
+            row.get("parameters", 0),
             row["laws"],
             row["laws"],
         )

@@ -330,3 +330,40 @@ def test_the_float64_engine_refuses_a_spec():
     result = CliRunner().invoke(app, ["count", "relu 2-3-2", "--engine", "numeric"])
     assert result.exit_code == BAD_REQUEST
     assert result.stderr.startswith("gradlaws: the float64 engine runs torch modules")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["laws", "linear 2-2-2", "--flow", "nesterov"], "Conserved by Nesterov's flow with tau = 3/t, for every data"),
+        (["laws", "linear 3-3-3", "--flow", "nesterov"], "W2'^T W2)    antisymmetric matrix, 3 laws"),
+        (["count", "relu 2-2-2", "--flow", "momentum", "--quiet"], "0 PROVED\n"),
+        (
+            ["laws", "linear 1-2-1", "--flow", "mirror:entropy", "--explain"],
+            "because the metric of the mirror map turns",
+        ),
+        (["laws", "linear 2-2-2", "--flow", "momentum", "--explain"], "a rotation that acts on W1, W2 at once changes"),
+    ],
+    ids=str,
+)
+def test_other_flows(arguments, words):
+    result = gradlaws(*arguments)
+    assert result.exit_code == ANSWERED
+    assert words in result.stdout
+
+
+@pytest.mark.parametrize("flow", ["adam", "mirror:entropy:W9", "momentum:tau=x"])
+def test_a_bad_flow_gets_one_sentence(flow):
+    result = gradlaws("laws", "linear 2-2-2", "--flow", flow)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (BAD_REQUEST, "", 1)
+
+
+def test_a_file_of_vector_fields(tmp_path):
+    path = tmp_path / "prey.toml"
+    path.write_text('variables = ["x", "y"]\nfields = [["x*(2/3 - 4/3*y)", "y*(x - 1)"]]\n')
+    result = gradlaws("laws", str(path), "--quiet")
+    assert (result.exit_code, result.stdout) == (ANSWERED, "3 x + 4 y - 3 log x - 2 log y\n")
+    path.write_text('variables = ["x"]\nfields = [["exp(x)"]]\n')
+    result = gradlaws("count", str(path))
+    assert result.exit_code == BAD_REQUEST
+    assert "prey.toml, line 2: exp(...) in 'exp(x)' is not rational" in result.stderr

@@ -20,6 +20,7 @@ from gradlaws import check_program as checker
 from gradlaws import laws as laws_of
 from gradlaws.errors import GradlawsError, InputError
 from gradlaws.exact.field import DEFAULT_PRIMES
+from gradlaws.flows.toml import is_fields_file, read_fields_file
 from gradlaws.laws.answer import count as count_of
 from gradlaws.laws.certificate import certify, writable
 from gradlaws.laws.closure import Progress as Listener
@@ -48,7 +49,7 @@ Spec = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="linear|relu|leaky|square a-b-...-z [bias], input width first; or FILE.py:FACTORY, a function that "
-        "returns (module, example_inputs): this runs the file.",
+        "returns (module, example_inputs): this runs the file; or FILE.toml with vector fields or potentials.",
     ),
 ]
 OutputBias = Annotated[bool, typer.Option("--output-bias", help="Put a bias on the output layer too.")]
@@ -59,6 +60,13 @@ Eps = Annotated[str, typer.Option(help="For a module: generic keeps the epsilons
 Part = Annotated[str | None, typer.Option("--parameters", help="For a module: only what is under this prefix moves.")]
 At = Annotated[str, typer.Option(help="For a module: generic, or weights for its activation patterns as they are.")]
 Engine = Annotated[str, typer.Option(help="For a module: exact, numeric (float64, proves nothing) or both.")]
+Flow = Annotated[
+    str,
+    typer.Option(
+        metavar="FLOW",
+        help="How MODEL is trained: gradient, mirror:entropy, momentum:tau=1/2, nesterov:k=3, momentum:mirror:entropy.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="Torch device of the arithmetic: cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only: no evidence, no progress bar.")]
@@ -74,19 +82,21 @@ def count(
     parameters: Part = None,
     at: At = "generic",
     engine: Engine = "exact",
+    flow: Flow = "gradient",
     seed: Seed = 0,
     primes: Primes = _PRIMES,
     device: Device = "cpu",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """How many independent conservation laws gradient flow on MODEL has."""
+    """How many independent conservation laws the training of MODEL has."""
     with _courteous():
         asked = _read(model, output_bias, {"loss": loss, "eps": eps, "parameters": parameters, "at": at}, engine)
         with _progress(quiet or as_json) as listener:
             result = count_of(
                 *asked.model,
                 **asked.options,
+                flow=flow,
                 seed=seed,
                 primes=_read_primes(primes),
                 device=device,
@@ -111,6 +121,7 @@ def laws(
     parameters: Part = None,
     at: At = "generic",
     engine: Engine = "exact",
+    flow: Flow = "gradient",
     seed: Seed = 0,
     primes: Primes = _PRIMES,
     device: Device = "cpu",
@@ -123,7 +134,7 @@ def laws(
         Path | None, typer.Option(metavar="FILE", help="Write a proof that `gradlaws check` verifies on its own.")
     ] = None,
 ) -> None:
-    """The conservation laws of gradient flow on MODEL, and whether there are any others."""
+    """The conservation laws of the training of MODEL, and whether there are any others."""
     with _courteous():
         if certificate:
             writable(certificate)  # refuse at once what would fail after all the work
@@ -132,6 +143,7 @@ def laws(
             answer = laws_of(
                 *asked.model,
                 **asked.options,
+                flow=flow,
                 degree=degree,
                 lower_only=lower_only,
                 seed=seed,
@@ -212,6 +224,9 @@ class _Asked:
 
 def _read(text: str, output_bias: bool, options: dict[str, Any], engine: str) -> _Asked:
     """A network from its spec, or the module that a factory makes."""
+    if is_fields_file(text):
+        fields = read_fields_file(Path(text))
+        return _Asked(text, (fields,), {"engine": engine})
     if is_factory(text):
         module, example_inputs = load_factory(text)
         return _Asked(type(module).__name__, (module, example_inputs), options | {"engine": engine})

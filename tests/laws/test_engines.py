@@ -74,7 +74,7 @@ def test_normalisations_that_hide_nothing_are_said_to():
     ("options", "sentence"),
     [
         ({"engine": "float"}, "unknown engine 'float': expected one of exact, numeric, both"),
-        ({"flow": "momentum"}, "unknown flow 'momentum': expected one of gradient"),
+        ({"flow": "sgd"}, "unknown flow 'sgd': expected one such as gradient"),
         ({"engine": "numeric", "eps": "zero"}, "eps='zero' is for engine='exact' only"),
     ],
 )

@@ -34,7 +34,7 @@ def test_counts(spec):
 @pytest.mark.parametrize("spec", ["relu 2-5-3 bias", "linear 1-2-2-1", "linear 3-2"])
 def test_answers(spec):
     document = round_trip(answer_to_json(gl.laws(spec)))
-    assert list(document) == ["model", *COUNT, "scope", "laws"]
+    assert list(document) == ["model", *COUNT, "scope", "flow", "laws"]
     assert document["model"] == spec
     assert_fields(document)
 

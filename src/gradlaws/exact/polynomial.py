@@ -61,6 +61,10 @@ class Polynomial:
                 total[monomial[:at] + monomial[at + 1 :]] = power * coefficient
         return Polynomial(total)
 
+    def renumbered(self, numbers: Mapping[int, int]) -> Polynomial:
+        """The same polynomial in other variables; different ones stay different."""
+        return Polynomial({tuple(sorted(numbers[v] for v in m)): c for m, c in self.terms.items()})
+
     @property
     def degree(self) -> int:
         """Total degree, 0 for constants."""
@@ -98,3 +102,10 @@ def variables(shapes: Mapping[str, tuple[int, ...]], only: str, start: int = 0) 
             return array.reshape(shape)
         start += size
     raise KeyError(only)
+
+
+def all_variables(count: int, start: int = 0) -> Any:
+    """So many variables in order, as an array of dtype object."""
+    array = np.empty(count, dtype=object)
+    array[:] = [variable(start + i) for i in range(count)]
+    return array

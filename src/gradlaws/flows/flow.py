@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gradlaws.exact.field import PrimeField
+from gradlaws.exact.polynomial import Polynomial
 from gradlaws.models.family import Shapes, size
 
 Instances = dict[str, Tensor]
@@ -33,6 +34,16 @@ class Flow(ABC):
         """What is assumed, for the evidence."""
 
     @property
+    def title(self) -> str:
+        """What conserves the laws, as a subject: ``gradient flow``."""
+        return "these vector fields"
+
+    @property
+    def extra_length(self) -> int:
+        """How much longer than usual the brackets may become before the closure gives up."""
+        return 0
+
+    @property
     def footprint(self) -> int:
         """Numbers that one evaluation of one field holds in memory, about."""
         return self.dimension
@@ -46,9 +57,32 @@ class Flow(ABC):
         """A flow whose k-th draw is the discrete case number ``first + k``, with the same laws."""
         return self
 
+    def relaxed(self) -> Flow:
+        """A flow that is easier to sample and whose laws are laws of this one."""
+        return self
+
     def points(self, count: int, field: PrimeField, generator: torch.Generator) -> Tensor:
         """Independent random states, ``[count, dimension]``."""
         return field.random((count, self.dimension), generator)
+
+    def place(self, field: PrimeField, generator: torch.Generator) -> Tensor:
+        """One random state ``[dimension]`` at which gradients of laws are compared."""
+        return field.random((self.dimension,), generator)
+
+    def tangents(self, point: Tensor, directions: Tensor, field: PrimeField) -> Tensor:
+        """Directions ``[count, dimension]`` made tangent to the states that occur: all do, unless a flow says so."""
+        return directions
+
+    def sign_changes(self) -> list[list[int]]:
+        """Sets of flattened state variables whose joint change of sign maps the set of fields to itself."""
+        return []
+
+    def components(self) -> list[Polynomial] | None:
+        """The field X_s as polynomials in the state and the instance, the state first; None where it is not one.
+
+        Fields may be multiplied by one nowhere vanishing function: what they conserve stays the same.
+        """
+        return None
 
     @abstractmethod
     def draw(self, points: Tensor, field: PrimeField, generator: torch.Generator) -> Instances:

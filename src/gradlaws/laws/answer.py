@@ -12,8 +12,13 @@ from torch import nn
 
 from gradlaws.errors import InputError
 from gradlaws.exact.field import DEFAULT_PRIMES
+from gradlaws.flows.flow import Flow
+from gradlaws.flows.gradient import GradientFlow
+from gradlaws.flows.momentum import Descent
+from gradlaws.flows.read import Training, read_flow
 from gradlaws.laws.closure import Closure, Progress, refuse_if_too_large
 from gradlaws.laws.count import Count, Evidence, Status
+from gradlaws.laws.of_flow import laws_of_flow, refuse_what_flows_lack
 from gradlaws.laws.reason import why_open
 from gradlaws.laws.result import Answer
 from gradlaws.laws.run import Run
@@ -22,7 +27,6 @@ from gradlaws.models.network import Network
 from gradlaws.models.spec import read_spec
 
 ENGINES = ("exact", "numeric", "both")
-FLOWS = ("gradient",)
 
 _SMALLER = 1_000
 """Parameters at which a network too large for the closure is looked at instead."""
@@ -34,22 +38,25 @@ _NUMERIC_OPTIONS = frozenset({"loss", "parameters", "at", "data"})
 
 
 def count(
-    model: str | Family | nn.Module,
+    model: str | Family | Flow | nn.Module,
     example_inputs: Any = None,
     *,
     engine: str = "exact",
+    flow: str | Training = "gradient",
     seed: int = 0,
     primes: Sequence[int] = DEFAULT_PRIMES[:2],
     device: str = "cpu",
     on_progress: Progress | None = None,
     **module_options: Any,
 ) -> Count:
-    """How many independent conservation laws gradient flow on a model has.
+    """How many independent conservation laws the training of a model has.
 
     Args:
-        model: a spec such as ``'relu 2-5-3 bias'``, a torch module, or a Family.
+        model: a spec such as ``'relu 2-5-3 bias'``, a torch module, a Family, or a Flow, which says by itself how it
+            moves.
         example_inputs: for a module: a tensor, a tuple of positional or a dict of keyword arguments.
         engine: see `laws`.
+        flow: see `laws`.
         seed: of every random choice; the same seed gives the same answer on any machine.
         primes: moduli; the first decides, the others confirm laws and are tried when the bounds do not meet.
         device: torch device of the arithmetic.
@@ -65,12 +72,14 @@ def count(
     """
     if engine == "exact":
         with torch.inference_mode(False), torch.enable_grad():
-            model, example_inputs, module_options = as_family(model, example_inputs, module_options), None, {}
-        refuse_if_too_large(model.dimension)
+            asked = _asked(model, example_inputs, module_options, flow)
+        refuse_if_too_large(asked.dimension)
+        model, example_inputs, module_options, flow = asked, None, {}, "gradient"
     return laws(
         model,
         example_inputs,
         engine=engine,
+        flow=flow,
         seed=seed,
         primes=primes,
         device=device,
@@ -80,12 +89,12 @@ def count(
 
 
 def laws(
-    model: str | Family | nn.Module,
+    model: str | Family | Flow | nn.Module,
     example_inputs: Any = None,
     *,
     degree: int | None = None,
     engine: str = "exact",
-    flow: str = "gradient",
+    flow: str | Training = "gradient",
     lower_only: bool = False,
     seed: int = 0,
     primes: Sequence[int] = DEFAULT_PRIMES[:2],
@@ -93,15 +102,17 @@ def laws(
     on_progress: Progress | None = None,
     **module_options: Any,
 ) -> Answer:
-    """The conservation laws of gradient flow on a model, and whether there are others.
+    """The conservation laws of the training of a model, and whether there are others.
 
     Args:
-        model: a spec such as ``'relu 2-5-3 bias'``, a torch module, or a Family.
+        model: a spec such as ``'relu 2-5-3 bias'``, a torch module, a Family, or a Flow, which says by itself how it
+            moves.
         example_inputs: for a module: a tensor, a tuple of positional or a dict of keyword arguments.
         degree: search all polynomials up to this degree, written out term by term, instead of the structured laws.
         engine: ``exact``; for a module also ``numeric``, its own forward pass in float64 with singular values, which
             proves nothing, or ``both``, which fails where the two disagree.
-        flow: how the model is trained; so far ``gradient``.
+        flow: how the model is trained: a text such as ``momentum:tau=1/2`` (see `gradlaws.flows.read`), or what turns
+            a Family into a Flow, such as ``HeavyBall(tau)`` or ``Nesterov()``.
         lower_only: list the laws and leave out the closure that says whether there are others.
         seed: of every random choice; the same seed gives the same answer on any machine.
         primes: moduli; the first decides, the others confirm laws and are tried when the bounds do not meet.
@@ -118,14 +129,16 @@ def laws(
         TooLargeError: not even the laws can be searched in memory.
         ContradictionError: the bounds cross, or the two engines disagree.
     """
-    if flow not in FLOWS:
-        raise InputError(f"unknown flow {flow!r}: expected one of {', '.join(FLOWS)}")
     if engine not in ENGINES:
         raise InputError(f"unknown engine {engine!r}: expected one of {', '.join(ENGINES)}")
     with torch.inference_mode(False), torch.enable_grad():  # the caller may be in another mode
-        if engine == "numeric":
+        if engine == "numeric" and flow == "gradient":
             return _numeric(model, example_inputs, seed, module_options, on_progress, None)
-        run = Run.start(as_family(model, example_inputs, module_options), seed, primes, device, on_progress)
+        asked = _asked(model, example_inputs, module_options, flow)
+        if isinstance(asked, Flow):
+            refuse_what_flows_lack(engine)
+            return laws_of_flow(asked, degree, lower_only, seed, primes, device, on_progress)
+        run = Run.start(asked, seed, primes, device, on_progress)
         answer = _exact(run, degree, lower_only)
         if engine == "both":
             return _numeric(model, example_inputs, seed, module_options, on_progress, answer)
@@ -214,6 +227,24 @@ def _without_constants(run: Run, lower: int, upper: int) -> tuple[str, ...]:
     if (again.count.lower, again.count.upper) == (lower, upper):
         return ("normalisations with eps = 0 have as many laws",)
     return (f"with eps = 0 in its normalisations it would have {again.count} laws (--eps zero lists them)",)
+
+
+def _asked(
+    model: str | Family | Flow | nn.Module, example_inputs: Any, options: dict[str, Any], flow: str | Training
+) -> Family | Flow:
+    """What is asked about: a family stands for its Euclidean gradient flow."""
+    training = read_flow(flow) if isinstance(flow, str) else flow
+    if isinstance(model, Flow):
+        if training != Descent():
+            raise InputError(f"{model.title} says by itself how it moves: leave out flow={flow!r}")
+        return model
+    family = as_family(model, example_inputs, options)
+    if training == Descent():
+        return family
+    made = training(family) if callable(training) else None
+    if not isinstance(made, Flow):
+        raise InputError(f"flow {flow!r} is not a flow: expected a text or what turns a Family into a Flow")
+    return family if made == GradientFlow(family) else made
 
 
 def as_family(model: str | Family | nn.Module, example_inputs: Any, options: dict[str, Any]) -> Family:

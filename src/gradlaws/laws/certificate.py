@@ -98,6 +98,8 @@ def certify(
     Raises:
         InputError: there is nothing to certify, or it is beyond the checker; the message says why.
     """
+    if answer.flow != "gradient flow":
+        raise InputError(f"no certificate for {answer.flow}: the checker knows gradient flow without a metric only")
     with torch.inference_mode(False), torch.enable_grad():
         family = as_family(model, example_inputs, module_options)
         _refuse(family, answer)

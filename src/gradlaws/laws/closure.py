@@ -74,7 +74,7 @@ def close(
     site = _Site(flow, field, generator, point, on_progress)
     covectors, levels = torch.empty(0), list[Level]()
     remaining, gained = flow.dimension, 1
-    while remaining > lower and gained and len(levels) < MAX_LEVEL:
+    while remaining > lower and gained and len(levels) < MAX_LEVEL + flow.extra_length:
         length, wanted = len(levels) + 1, remaining - lower + SLACK
         rows = site.brackets(length, wanted)
         if levels:

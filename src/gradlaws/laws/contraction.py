@@ -94,7 +94,7 @@ class Contraction:
 
     def latex(self, selection: Selection) -> str:
         """One term of a formula."""
-        name = _latex_name(self.tensor)
+        name = latex_name(self.tensor)
         if selection == "matrix" and self.whole and self.order < 3:
             return rf"{name} {name}^\top" if self.axis == 0 else rf"{name}^\top {name}"
         written = self.text(selection).replace(self.tensor, name)
@@ -125,7 +125,7 @@ class Contraction:
         )
 
 
-def _latex_name(name: str) -> str:
+def latex_name(name: str) -> str:
     """W12 becomes W_{12}; anything else is set upright."""
     letters = name.rstrip("0123456789")
     digits = name[len(letters) :]

@@ -12,10 +12,13 @@ from typing import Any
 from gradlaws.laws.gather import GatherLaw
 from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import Law
+from gradlaws.laws.mirror import MirrorLaw
+from gradlaws.laws.skew import SkewLaw
 from gradlaws.laws.sums import FrozenLaw, SumLaw
 
 _NEURAL_MECHANICS = "Kunin, Sagastuy-Brena, Ganguli, Yamins, Tanaka 2021, arXiv 2012.04728"
 _ABIDE = "Marcotte, Gribonval, Peyre 2023, arXiv 2307.00144"
+_MOMENTUM = "Marcotte, Gribonval, Peyre 2024, ICML"
 _TRANSFORMERS = "Marcotte, Gribonval, Peyre 2025, arXiv 2506.06194"
 
 
@@ -43,6 +46,10 @@ def explain(law: Law) -> Explanation:
         return _of_shift(law)
     if isinstance(law, GramLaw | GatherLaw):
         return _of_scaling(law)
+    if isinstance(law, SkewLaw):
+        return Explanation(f"a rotation that acts on {_together(law)} at once changes nothing", _MOMENTUM)
+    if isinstance(law, MirrorLaw):
+        return Explanation(f"the metric of the mirror map turns it into this: {explain(law.base).symmetry}", _MOMENTUM)
     return Explanation("the potential is constant along the flow of the gradient of this polynomial", "")
 
 
@@ -69,6 +76,10 @@ def _of_scaling(law: Law) -> Explanation:
     if powers == {1}:
         return Explanation(f"scaling {up} by s > 0 is undone by 1/s on {down}", _ABIDE)
     return Explanation(f"scaling {up} by s > 0 is undone by another power of s on {down}", _ABIDE)
+
+
+def _together(law: SkewLaw) -> str:
+    return ", ".join(dict.fromkeys(part.tensor for pair, _ in law.parts for part in pair))
 
 
 def _sides(terms: tuple[dict[str, Any], ...]) -> tuple[str, str]:

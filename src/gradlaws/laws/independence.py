@@ -34,11 +34,12 @@ def independent(laws: Sequence[Law], flow: Flow, field: PrimeField, generator: t
     total = sum(law.count for law in laws)
     if not total:
         return Independent((), 0)
-    theta = unflatten(field.random((flow.dimension,), generator), flow.state)
+    point = flow.place(field, generator)
+    theta = unflatten(point, flow.state)
     columns = torch.cat(
         [
             torch.cat([law.derivative(theta, direction, field) for law in laws], dim=-1)
-            for direction in _directions(flow, min(total, flow.dimension) + _SLACK, field, generator)
+            for direction in _directions(flow, point, min(total, flow.dimension) + _SLACK, field, generator)
         ]
     )
     pivots = linalg.echelon(columns, field).pivots.cpu()
@@ -54,7 +55,10 @@ def independent(laws: Sequence[Law], flow: Flow, field: PrimeField, generator: t
     return Independent(tuple(laws[i] for i in kept), len(pivots))
 
 
-def _directions(flow: Flow, count: int, field: PrimeField, generator: torch.Generator) -> Iterator[dict[str, Tensor]]:
+def _directions(
+    flow: Flow, point: Tensor, count: int, field: PrimeField, generator: torch.Generator
+) -> Iterator[dict[str, Tensor]]:
     chunk = max(1, _CHUNK_BYTES // (32 * flow.dimension))
     for start in range(0, count, chunk):
-        yield unflatten(field.random((min(chunk, count - start), flow.dimension), generator), flow.state)
+        drawn = field.random((min(chunk, count - start), flow.dimension), generator)
+        yield unflatten(flow.tangents(point, drawn, field), flow.state)

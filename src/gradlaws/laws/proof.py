@@ -18,13 +18,13 @@ from fractions import Fraction
 import torch
 
 from gradlaws.exact.field import PrimeField
-from gradlaws.exact.polynomial import Polynomial, variables
+from gradlaws.exact.polynomial import Polynomial, sum_of_products
 from gradlaws.flows.flow import Flow
 from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import Law
 from gradlaws.laws.structured import probe
-from gradlaws.models.family import Family, size
+from gradlaws.models.family import Family
 from gradlaws.models.network import Network
 
 EXPANSION_LIMIT = 200_000
@@ -37,10 +37,7 @@ _COVERED = 2**28
 
 def expanded_potential(family: Family) -> Polynomial:
     """The potential as a polynomial: the parameters come first, flattened, then the instance."""
-    offset = size(family.parameters)
-    theta = {name: variables(family.parameters, name) for name in family.parameters}
-    s = {name: variables(family.instance, name, offset) for name in family.instance}
-    return family.potential(theta, s)
+    return family.expanded()
 
 
 def holds_by_expansion(psi: Polynomial, law: Polynomial) -> bool:
@@ -49,6 +46,14 @@ def holds_by_expansion(psi: Polynomial, law: Polynomial) -> bool:
     for variable in {v for monomial in law.terms for v in monomial}:
         total = total + law.derivative(variable) * psi.derivative(variable)
     return not total.terms
+
+
+def conserved(components: list[Polynomial], law: Polynomial) -> bool:
+    """Whether ``<grad law, X>`` is the zero polynomial for a field given by its components."""
+    moved = sum_of_products(
+        (law.derivative(v), components[v]) for v in sorted({v for monomial in law.terms for v in monomial})
+    )
+    return not moved.terms
 
 
 def proved(family: Family, law: Law) -> bool:

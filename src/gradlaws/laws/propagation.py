@@ -11,6 +11,7 @@ holds for the program in real arithmetic, with the conventions for constants and
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -47,17 +48,26 @@ def proved_by_propagation(family: ModuleFamily, law: Law) -> bool:
     """Whether every scalar law of the bundle is proved; False means no proof, not that it is false."""
     if family.footprint > ENTRIES or family.footprint * law.count > ENTRIES_OF_BUNDLE:
         return False
-    return all(_proved(family, scalar) for scalar in law.polynomials(family.parameters))
+    return all(moves_no_output(family, gradient_of(scalar)) for scalar in law.polynomials(family.parameters))
 
 
-def _proved(family: ModuleFamily, law: Polynomial) -> bool:
-    """First with names for long values, which is fast, then with more and more of them written out."""
+def moves_no_output(family: ModuleFamily, direction: Mapping[int, Polynomial]) -> bool:
+    """Whether the derivative of every output along a direction is proved to be zero, or harmless to the loss.
+
+    First with names for long values, which is fast, then with more and more of them written out.
+
+    Args:
+        family: the program.
+        direction: the entries that are not zero, polynomials in the flattened parameters.
+    """
+    shifted = {v: v + _FIRST for p in direction.values() for monomial in p.terms for v in monomial}
+    moved = {i + _FIRST: p.renumbered(shifted) for i, p in direction.items()}
     attempts = ((True, 0, WORK), (False, 0, WORK // 5), (False, KEPT, WORK))
-    return any(_moves_nothing(family, law, names, keep, work) for names, keep, work in attempts)
+    return any(_moves_nothing(family, moved, names, keep, work) for names, keep, work in attempts)
 
 
-def _moves_nothing(family: ModuleFamily, law: Polynomial, names: bool, keep: int, work: int) -> bool:
-    cells = Cells(_gradient(law), _FIRST + family.dimension, work, names, keep)
+def _moves_nothing(family: ModuleFamily, direction: dict[int, Polynomial], names: bool, keep: int, work: int) -> bool:
+    cells = Cells(direction, _FIRST + family.dimension, work, names, keep)
     try:
         outputs = run_on_cells(family.program.graph, _bindings(family, cells), family.outputs, cells, family.eps)
         return all(_harmless(output, family.loss == "cross_entropy", cells) for output in outputs)
@@ -65,15 +75,14 @@ def _moves_nothing(family: ModuleFamily, law: Polynomial, names: bool, keep: int
         return False
 
 
-def _gradient(law: Polynomial) -> dict[int, Polynomial]:
-    """The partial derivatives of a law that are not zero, by cell and with cells as variables."""
+def gradient_of(law: Polynomial) -> dict[int, Polynomial]:
+    """The partial derivatives of a law that are not zero."""
     gradient: dict[int, dict[Monomial, Fraction | int]] = defaultdict(dict)
     for monomial, c in law.terms.items():
-        cells = tuple(v + _FIRST for v in monomial)
-        for cell in set(cells):
-            at = cells.index(cell)
-            gradient[cell][cells[:at] + cells[at + 1 :]] = c * cells.count(cell)
-    return {cell: Polynomial(terms) for cell, terms in gradient.items()}
+        for variable in set(monomial):
+            at = monomial.index(variable)
+            gradient[variable][monomial[:at] + monomial[at + 1 :]] = c * monomial.count(variable)
+    return {variable: Polynomial(terms) for variable, terms in gradient.items()}
 
 
 def _bindings(family: ModuleFamily, cells: Cells) -> dict[str, Any]:

@@ -17,12 +17,14 @@ class Answer:
         laws: bundles of laws with independent gradients.
         count: bounds, status and evidence.
         scope: for which data and losses the laws hold.
+        flow: how it is trained, as a subject.
     """
 
     model: str
     laws: tuple[Law, ...]
     count: Count
     scope: str = "for every data set and loss"
+    flow: str = "gradient flow"
 
     @property
     def status(self) -> Status:

@@ -8,7 +8,7 @@ are needed than the largest block has monomials.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, combinations_with_replacement
 from math import comb
@@ -22,7 +22,6 @@ from gradlaws.exact.field import PrimeField, is_prime
 from gradlaws.exact.polynomial import Monomial
 from gradlaws.exact.rational import primitive, reconstruct_vectors
 from gradlaws.flows.flow import Flow
-from gradlaws.flows.gradient import GradientFlow
 from gradlaws.laws.closure import memory_total
 from gradlaws.laws.law import flatten
 from gradlaws.laws.polynomial import PolynomialLaw, gather, product_rule
@@ -54,8 +53,15 @@ def polynomial_laws(flow: Flow, degree: int, field: PrimeField, generator: torch
         TooLargeError: the system does not fit in memory.
     """
     _refuse_if_too_large(flow.dimension, degree)
-    blocks = _blocks(flow, degree)
-    points = max(map(len, blocks)) + _SPARE
+    return laws_among(flow, _monomials(flow.dimension, degree), field, generator)
+
+
+def laws_among(
+    flow: Flow, monomials: Iterable[Monomial], field: PrimeField, generator: torch.Generator
+) -> list[PolynomialLaw]:
+    """A basis over the rationals of the laws that are combinations of some monomials, lowest degrees first."""
+    blocks = _blocks(flow, monomials)
+    points = max(map(len, blocks), default=0) + _SPARE
     per_prime: list[list[list[list[int]]]] = []
     fields: list[PrimeField] = []
     found: list[list[list[Fraction]] | None] = [None]
@@ -81,15 +87,14 @@ def _refuse_if_too_large(dimension: int, degree: int) -> None:
         )
 
 
-def _blocks(flow: Flow, degree: int) -> list[list[Monomial]]:
-    """Monomials with the same behaviour under every known change of sign, lowest degrees first."""
+def _blocks(flow: Flow, monomials: Iterable[Monomial]) -> list[list[Monomial]]:
+    """Monomials with the same behaviour under every known change of sign, in their order."""
     signature = [0] * flow.dimension
-    if isinstance(flow, GradientFlow):
-        for bit, change in enumerate(flow.family.sign_changes()):
-            for variable in change:
-                signature[variable] ^= 1 << bit
+    for bit, change in enumerate(flow.sign_changes()):
+        for variable in change:
+            signature[variable] ^= 1 << bit
     groups: dict[int, list[Monomial]] = defaultdict(list)
-    for monomial in _monomials(flow.dimension, degree):
+    for monomial in monomials:
         parity = 0
         for variable in monomial:
             parity ^= signature[variable]

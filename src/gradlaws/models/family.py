@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gradlaws.exact.field import PrimeField
+from gradlaws.exact.polynomial import Polynomial, variables
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -117,6 +119,18 @@ class Family(ABC):
         Laws split along these symmetries, which makes the search for polynomial ones faster; none need be given.
         """
         return []
+
+    def expanded(self) -> Polynomial:
+        """The potential as a polynomial: the parameters come first, flattened, then the instance."""
+        theta = {name: variables(self.parameters, name) for name in self.parameters}
+        s = {name: variables(self.instance, name, self.dimension) for name in self.instance}
+        return self.potential(theta, s)
+
+    def expanded_gradient(self) -> Any:
+        """The partial derivatives of psi in the parameters, as an array of polynomials."""
+        psi, gradient = self.expanded(), np.empty(self.dimension, dtype=object)
+        gradient[:] = [psi.derivative(i) for i in range(self.dimension)]
+        return gradient
 
     @property
     def dimension(self) -> int:

@@ -34,4 +34,10 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
         }
         for law in answer.laws
     ]
-    return {"model": answer.model, **count_to_json(answer.count), "scope": answer.scope, "laws": laws}
+    return {
+        "model": answer.model,
+        **count_to_json(answer.count),
+        "scope": answer.scope,
+        "flow": answer.flow,
+        "laws": laws,
+    }

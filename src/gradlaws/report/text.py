@@ -35,7 +35,7 @@ def count_text(model: str, count: Count) -> str:
 def answer_text(answer: Answer, *, explained: bool = False) -> str:
     """The laws by module, with the symmetry behind each if wanted, then the count."""
     lines = [f"  {line}" for line in laws_text(answer, explained=explained).splitlines()]
-    return "\n".join([f"Conserved by gradient flow, {answer.scope}:", *lines, "", _count_of(answer)])
+    return "\n".join([f"Conserved by {answer.flow}, {answer.scope}:", *lines, "", _count_of(answer)])
 
 
 def laws_text(answer: Answer, *, explained: bool = False) -> str:
@@ -65,6 +65,8 @@ def where(law: Law) -> str:
     if law.kind == "matrix":
         heads = law.heads if isinstance(law, GramLaw) else 1
         return f"    {f'{heads} symmetric matrices' if heads > 1 else 'symmetric matrix'}, {law.count} laws"
+    if law.kind == "antisymmetric":
+        return f"    antisymmetric matrix, {law.count} laws" if law.count > 1 else "    antisymmetric matrix, 1 law"
     counted = f"    k = 0..{law.count - 1}" if law.count > 1 else ""
     frozen = isinstance(law, GatherLaw) and law.kind == "linear" and len(law.coefficients) == 1
     return counted + ("    never moves" if frozen else "")

@@ -1,0 +1,99 @@
+"""Reads how a model is trained: ``gradient``, ``mirror:entropy``, ``momentum:tau=1/2``, ``nesterov:mirror:burg:W2``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from gradlaws.errors import InputError
+from gradlaws.flows.flow import Flow
+from gradlaws.flows.metric import ENTROPY, FLAT, Geometry, Hessian, Hypentropy, Metric, Power, mirror, rates
+from gradlaws.flows.momentum import Descent, HeavyBall, Nesterov
+from gradlaws.models.family import Family
+
+Training = Callable[[Family], Flow]
+"""Turns what is trained into the flow by which it is."""
+
+FLOWS = (
+    "gradient, gradient:rates:W1=1/10, mirror:entropy, mirror:entropy:W2, momentum, momentum:tau=1/2, nesterov, "
+    "nesterov:k=3, momentum:mirror:entropy"
+)
+_MIRRORS = "entropy, burg, hypentropy or hypentropy=BETA, pnorm=P, hessian=EXPRESSION in x"
+
+
+def read_flow(text: str) -> Training:
+    """How the text says a model is trained.
+
+    The first word is ``gradient``, ``mirror``, ``momentum`` (constant friction tau, 1 if nothing is said) or
+    ``nesterov`` (friction k/t, k = 3 if nothing is said); then the metric: ``mirror:MAP``, for all parameters or for
+    those listed after it, or ``rates:NAME=RATE,...``.
+
+    Raises:
+        InputError: a word is not understood.
+    """
+    head, *rest = text.strip().split(":")
+    if head in ("mirror", "rates"):
+        head, rest = "gradient", [head, *rest]
+    if head == "gradient":
+        return Descent(_geometry(rest, text))
+    if head == "momentum":
+        tau, rest = _option("tau", rest, text, Fraction(1))
+        return HeavyBall(tau, _geometry(rest, text))
+    if head == "nesterov":
+        k, rest = _option("k", rest, text, Fraction(3))
+        if k.denominator != 1:
+            raise InputError(f"damping {k}/t in {text!r}: expected a whole number k over t")
+        return Nesterov(int(k), _geometry(rest, text))
+    raise InputError(f"unknown flow {text!r}: expected one such as {FLOWS}")
+
+
+def _option(name: str, words: list[str], text: str, default: Fraction) -> tuple[Fraction, list[str]]:
+    """The number after ``name=`` if the next word has one, and the other words."""
+    if words and words[0].startswith(f"{name}="):
+        return _number(words[0].removeprefix(f"{name}="), text), words[1:]
+    return default, words
+
+
+def _geometry(words: list[str], text: str) -> Geometry:
+    if not words:
+        return FLAT
+    kind, *rest = words
+    if kind == "mirror" and len(rest) in (1, 2):
+        tensors = tuple(rest[1].split(",")) if rest[1:] else ()
+        return mirror(_metric(rest[0], text), tensors)
+    if kind == "rates" and len(rest) == 1:
+        pairs = [entry.partition("=") for entry in rest[0].split(",")]
+        if not all(name and equals for name, equals, _ in pairs):
+            raise InputError(f"cannot read the rates in {text!r}: expected NAME=RATE,..., for example W1=1/10")
+        return rates({name: _number(rate, text) for name, _, rate in pairs})
+    raise InputError(
+        f"cannot read {':'.join(words)!r} in the flow {text!r}: expected mirror:MAP, mirror:MAP:NAME,NAME or "
+        f"rates:NAME=RATE, for example one of {FLOWS}"
+    )
+
+
+def _metric(word: str, text: str) -> Metric:
+    name, equals, value = word.partition("=")
+    if word == "entropy":
+        return ENTROPY
+    if word == "burg":
+        return Power(2)
+    if name == "hypentropy":
+        return Hypentropy(_number(value, text) if equals else Fraction(1))
+    if name == "pnorm" and equals:
+        p = _number(value, text)
+        if p.denominator != 1 or p < 2:
+            raise InputError(f"pnorm={p} in {text!r}: expected a whole number p >= 2")
+        return Power(2 - int(p), Fraction(1) / (p - 1))
+    if name == "hessian" and equals:
+        return Hessian(value)
+    raise InputError(f"unknown mirror map {word!r} in {text!r}: expected {_MIRRORS}")
+
+
+def _number(word: str, text: str) -> Fraction:
+    try:
+        if len(word) > 30 or "e" in word.lower():
+            raise ValueError
+        return Fraction(word)
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"{word!r} in {text!r} is not a number: expected a fraction such as 3, 1/2 or 0.5") from None

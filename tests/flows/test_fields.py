@@ -1,0 +1,117 @@
+"""Explicit vector fields: of reactions, of control systems, rational ones; and parametrisations of the sheet."""
+
+from itertools import chain
+
+import pytest
+import sympy
+import torch
+
+import gradlaws as gl
+from gradlaws.errors import InputError
+from gradlaws.flows.fields import gradients, vector_fields
+from gradlaws.models.symbolic import parametrised
+from tests.asserts import assert_count_is, assert_residues
+from tests.oracles.slow_jet import SlowJet
+from tests.samplers import GUARDED, generator, residues
+
+
+def names(letters, count):
+    return [f"{letter}{i}" for letter in letters for i in range(count)]
+
+
+def gram(n, r):
+    """The entries of U U^T."""
+    names = [f"u{i}{a}" for i in range(n) for a in range(r)]
+    rows = [(i, j) for i in range(n) for j in range(i, n)]
+    return parametrised(names, [" + ".join(f"u{i}{a}*u{j}{a}" for a in range(r)) for i, j in rows])
+
+
+def rank_one(*sizes):
+    letters = [[f"{name}{i}" for i in range(size)] for name, size in zip("abc", sizes, strict=True)]
+    return parametrised(
+        [*chain(*letters)], [f"{a}*{b}*{c}" for a in letters[0] for b in letters[1] for c in letters[2]]
+    )
+
+
+PAIR = names("uv", 3)
+SHEET = [
+    ("1", parametrised(["x", "y", "z"], ["x*y*z"]), 2, 2),
+    ("61", parametrised(PAIR, [f"u{i}*v{i}" for i in range(3)]), 3, 3),
+    ("62", parametrised(PAIR, [f"u{i}**2 - v{i}**2" for i in range(3)]), 3, 3),
+    ("63", gram(2, 3), 0, 2),  # ratios of minors of U: rational, and not searched for
+    ("63", gram(2, 4), 0, 4),
+    ("63", gram(3, 2), 0, 0),
+    ("64", rank_one(2, 2, 2), 2, 2),
+    ("64", rank_one(1, 2, 3), 2, 2),
+]
+
+
+@pytest.mark.parametrize(("row", "family", "lower", "upper"), SHEET)
+def test_parametrisations_of_the_sheet(row, family, lower, upper):
+    assert_count_is(gl.count(family), lower, upper)
+
+
+def test_the_minors_of_a_gram_matrix_rotate_under_momentum():
+    answer = gl.laws(gram(2, 3), flow="momentum:tau=0")
+    assert_count_is(answer.count, 3, 3)
+    assert answer.laws[0].text == "u00 u01' - u01 u00' + u10 u11' - u11 u10'"
+
+
+SYSTEMS = {
+    "predator and prey": (["x", "y"], [["x*(2/3 - 4/3*y)", "y*(x - 1)"]], ["3 x + 4 y - 3 log x - 2 log y"]),
+    "a reaction and its inverse": (["A", "B", "C"], [["-A*B", "-A*B", "A*B"], ["C", "C", "-C"]], ["A - B", "A + C"]),
+    "a rotation, at any speed": (["x", "y", "z"], [["y/(x+z)", "-x/(x+z)", "0"]], ["z", "x^2 + y^2"]),
+    "a car": (["x", "y", "c", "s"], [["c", "s", "0", "0"], ["0", "0", "-s", "c"]], ["c^2 + s^2"]),
+    "a ratio": (["x", "y"], [["x", "y"]], ["log x - log y"]),
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_systems(system):
+    variables, fields, laws = SYSTEMS[system]
+    answer = gl.laws(vector_fields(variables, fields))
+    assert [law.text for law in answer.laws] == laws
+    assert answer.status is gl.Status.PROVED
+
+
+def test_sympy_expressions_are_read():
+    x, y = sympy.symbols("x y")
+    assert_count_is(gl.count(parametrised([x, y], [x * y])), 1, 1)
+    assert [law.text for law in gl.laws(gradients([x, y], [x / y])).laws] == ["x^2 + y^2"]
+    assert_count_is(gl.count(vector_fields([x, y], [[x / (1 + y), y * sympy.Rational(1, 3)]])), 0, 1)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_velocities_over_jets_are_the_components(order):
+    flow = vector_fields(["x", "y"], [["x*y**2 + 2/3", "y/(1 + x)"], ["0", "x - 4"]])
+    point = residues((2**order, 1, 2), 1)
+    drawn = flow.draw(point[0], GUARDED, generator(2))
+    velocity = flow.velocity(point, drawn, GUARDED)
+    assert_residues(velocity, GUARDED)
+    p = GUARDED.prime
+    numbers = [SlowJet({s: int(c) for s, c in enumerate(column)}, p) for column in point[:, 0].T]
+    (weights,) = drawn.values()
+    numbers += [SlowJet({0: int(w)}, p) for w in weights[0]]
+    for i, component in enumerate(flow.components()):
+        total = SlowJet({}, p)
+        for monomial, c in component.terms.items():
+            term = SlowJet({0: GUARDED.residue(c)}, p)
+            for v in monomial:
+                term = term * numbers[v]
+            total = total + term
+        assert velocity[:, 0, i].tolist() == [total[s] for s in range(2**order)]
+
+
+def test_a_flow_that_stands_still_keeps_everything():
+    answer = gl.laws(vector_fields(["x", "y"], [["0", "0"]]))
+    assert_count_is(answer.count, 2, 2)
+    assert torch.is_tensor(answer.laws[0].value({"x": torch.tensor(1.0), "y": torch.tensor(2.0)}))
+
+
+def test_what_makes_no_sense_is_refused():
+    with pytest.raises(InputError, match="field 2 has 1 entries, but there are 2 variables: x, y"):
+        vector_fields(["x", "y"], [["x", "y"], ["x"]])
+    with pytest.raises(InputError, match="'x/y' is not a polynomial: give the vector fields themselves"):
+        parametrised(["x", "y"], ["x/y"])
+    with pytest.raises(InputError, match="says by itself how it moves"):
+        gl.laws(vector_fields(["x"], [["1"]]), flow="momentum")
