@@ -241,12 +241,13 @@ ANNOUNCED = """
 import os
 import signal
 import gradlaws.cli as cli
+import gradlaws.commands.laws as commands
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts in the background
-inner = cli.count_of
+inner = commands.count_of
 def announced(*arguments, **options):
     os.write(1, b"begun\\n")
     return inner(*arguments, **options)
-cli.count_of = announced
+commands.count_of = announced
 cli.main()
 """
 

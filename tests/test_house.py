@@ -22,6 +22,7 @@ FLOORS = [
     {"training"},
     {"report"},
     {"__init__"},
+    {"commands"},
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 import gradlaws as gl
 from gradlaws import cli
+from gradlaws.commands.terminal import INTERRUPTED
 from gradlaws.errors import InputError
 from gradlaws.report.watch import watch_view
 from tests.training.runs import EXACT, LAWS, Loop, classifier
@@ -76,8 +77,8 @@ def test_live_refreshes_until_interrupted(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         run(path, f"number {len(naps) + 1}")
 
-    monkeypatch.setattr("gradlaws.cli.time.sleep", nap)
+    monkeypatch.setattr("gradlaws.commands.watch.time.sleep", nap)
     result = CliRunner().invoke(cli.app, ["watch", str(path), "--live"])
-    assert result.exit_code == cli.INTERRUPTED
+    assert result.exit_code == INTERRUPTED
     assert "number 3" in result.stdout
     assert "interrupted" in result.stderr
