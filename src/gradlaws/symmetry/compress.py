@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,10 @@ from gradlaws.models.quiver import QuiverNetwork
 from gradlaws.models.radial import RadialMLP, RadialNetwork
 from gradlaws.symmetry.compression import Compression
 from gradlaws.symmetry.faithful import SCALES, measured, random_like
+from gradlaws.symmetry.products import without_chains
 from gradlaws.symmetry.recursion import reduction
+from gradlaws.symmetry.sequential import Layer, flat, read, rebuilt
+from gradlaws.symmetry.units import without_idle_units
 
 _PROBES = 16
 
@@ -47,6 +51,9 @@ def compress(net: nn.Module, example_inputs: Any = None, *, reveal_rank: bool = 
         _refuse_weights(net)
         _refuse_radial(net)
         return _compressed(net, reveal_rank)
+    if type(net) is nn.Sequential:
+        _refuse_weights(net)
+        return _compressed_units(net, example_inputs)
     raise UnsupportedError(
         f"cannot compress {type(net).__name__}: its forward pass may do anything with its units; expected a RadialMLP, "
         "a QuiverNetwork or a torch.nn.Sequential: compress its parts, or write it as one of these"
@@ -64,6 +71,46 @@ def _compressed(net: RadialNetwork, reveal_rank: bool) -> Compression:
     error, scale = measured(_run, net, module, _probes(net))
     sizes = (_size(net), _size(module))
     return Compression(module, net.dimensions, found.dimensions, found.bases, sizes, error, scale)
+
+
+def _compressed_units(net: nn.Sequential, example_inputs: Any) -> Compression:
+    start = read(net)
+    layers, notes = without_chains(start)
+    rounding = max(torch.finfo(layer.kind.weight.dtype).eps for layer in layers)
+    layers, removed = without_idle_units(layers, rounding)
+    layers, more = without_chains(layers)
+    module = rebuilt(net, layers)
+    both = [copy.deepcopy(each).eval() if net.training else each for each in (net, module)]
+    error, scale = measured(lambda m, x: m(x), both[0], both[1], _examples(net, example_inputs))
+    hidden = {layer.name: layer.embedding for layer in layers[:-1]}
+    return Compression(
+        module,
+        _unit_widths(start),
+        _unit_widths(layers),
+        {name: matrix for name, matrix in hidden.items() if matrix is not None},
+        (_size(net), _size(module)),
+        error,
+        scale,
+        tuple(filter(None, [*notes, *map(str, removed), *more])),
+    )
+
+
+def _unit_widths(layers: Sequence[Layer]) -> dict[str, int]:
+    return {"in": layers[0].weight.shape[1]} | {layer.name: len(layer.weight) for layer in layers}
+
+
+def _examples(net: nn.Sequential, example_inputs: Any) -> list[Tensor]:
+    """Random inputs of the size that the net accepts."""
+    first = flat(net)[0][1]
+    if example_inputs is None and type(first) is nn.Linear:
+        example_inputs = first.weight.new_empty(_PROBES, first.in_features)
+    if not isinstance(example_inputs, Tensor):
+        raise InputError(
+            f"example_inputs is {type(example_inputs).__name__}: expected a tensor that the network accepts; the "
+            "outputs are compared on inputs of its shape"
+        )
+    generator = torch.Generator().manual_seed(0)
+    return [random_like(example_inputs, scale, generator) for scale in SCALES]
 
 
 def _run(net: Any, inputs: Any) -> Any:
