@@ -52,20 +52,21 @@ class Radial(nn.Module):
     def forward(self, v: Tensor) -> Tensor:
         """Vectors along the last axis, each made longer or shorter."""
         r = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
-        return v * (_steps(r, 0.0, torch.zeros_like(r)) * self._factor(r.clamp_min(torch.finfo(r.dtype).tiny)))
-
-    def _factor(self, r: Tensor) -> Tensor:
-        """``h(r) / r`` for r > 0."""
         if self.profile == "step_relu":
-            return _steps(r, 1.0, torch.ones_like(r))
+            return v * _step(r - 1)
         if self.profile == "squashing":
-            return r / (1 + r * r)
+            return v * (r / (1 + r * r))
+        norm = r.detach()
+        alive = norm / _above_zero(norm)  # 1, and 0 at v = 0, where h(r) / r may jump
+        return v * (alive * self._profile(_above_zero(r)) / _above_zero(r))
+
+    def _profile(self, r: Tensor) -> Tensor:
         if self.profile == "shifted_relu":
-            return torch.relu(r - self.shift) / r
+            return torch.relu(r - self.shift)
         if self.profile == "sigmoid":
-            return torch.sigmoid(r - self.shift) / r
+            return torch.sigmoid(r - self.shift)
         assert callable(self.profile)
-        return self.profile(r) / r
+        return self.profile(r)
 
     def extra_repr(self) -> str:
         """The profile, with its shift where it has one."""
@@ -200,9 +201,14 @@ def is_dimension(n: Any) -> bool:
     return isinstance(n, int) and not isinstance(n, bool) and n >= 1
 
 
-def _steps(r: Tensor, at: float, there: Tensor) -> Tensor:
-    """0 below, 1 above, ``there`` at; its derivative is zero."""
-    return torch.heaviside(r.detach() - at, there)
+def _step(x: Tensor) -> Tensor:
+    """1 for x >= 0, else 0, without a derivative; in operations that the exact engine knows as a free gate."""
+    shifted = x.detach() + torch.finfo(x.dtype).tiny
+    return torch.relu(shifted) / shifted
+
+
+def _above_zero(r: Tensor) -> Tensor:
+    return r.clamp_min(torch.finfo(r.dtype).tiny)
 
 
 def _name(profile: Any) -> str:
