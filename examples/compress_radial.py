@@ -2,8 +2,8 @@
 
     python examples/compress_radial.py
 
-The activation rescales a whole vector by a function of its norm, so rotations pass through it. Of the 64 dimensions of a
-hidden layer the data then reach only one more than the layer before had. Gradient descent on the small network is
+The activation rescales a whole vector by a function of its norm, so rotations pass through it. Of the 64 dimensions of
+a hidden layer the data then reach only one more than of the layer before. Gradient descent on the small network is
 projected gradient descent on the large one, loss by loss; plain descent on the large one goes its own way.
 """
 
@@ -16,7 +16,7 @@ import gradlaws as gl
 from gradlaws.symmetry.projected import projected
 from gradlaws.symmetry.stabiliser import stabiliser
 
-WIDTHS, RATE, STEPS, EVERY = (4, 64, 64, 3), 0.2, 1000, 200
+WIDTHS, RATE, STEPS, EVERY = (4, 64, 64, 3), 0.2, 600, 150
 
 
 def iris() -> tuple[torch.Tensor, torch.Tensor]:
