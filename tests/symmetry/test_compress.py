@@ -184,7 +184,14 @@ def residual():
     return quiver({"a": 2, "b": 4, "c": 4, "d": 1}, [("a", "b"), ("c", "d")], identities=[("b", "c")])
 
 
+def activated_by_relu():
+    net = mlp((2, 6, 6, 1))
+    net.activation = torch.nn.ReLU()
+    return net
+
+
 REFUSED = {
+    "relu": (activated_by_relu, UnsupportedError, "the network was given a ReLU after it was made"),
     "nan": (with_nan, InputError, "layers.1.weight has entries that are not finite: expected numbers"),
     "shape": (wrong_shape, InputError, r"layers.1.weight has shape \(5, 6\): expected \(6, 6\)"),
     "tied": (tied, InputError, "layers.1.weight and layers.2.weight are one parameter: untie them"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ _SHIFTS = {"shifted_relu": 0.5, "sigmoid": 0.0}
 PROFILES = ("step_relu", "squashing", "shifted_relu", "sigmoid")
 
 
+@final
 class Radial(nn.Module):
     """``v -> h(|v|) v / |v|``, and 0 at v = 0; the norm is that of the last axis (Ganev, Laarhoven, Walters 2021).
 
@@ -115,6 +116,7 @@ class RadialNetwork(nn.Module, ABC):
         """Outputs by vertex, from inputs by vertex."""
 
 
+@final
 class RadialMLP(RadialNetwork):
     """``W_L rho( ... rho(W_1 x + b_1) ... ) + b_L`` with a radial rho on all layers but the last.
 
@@ -193,7 +195,7 @@ class RadialMLP(RadialNetwork):
 
 def as_radial(activation: Any) -> Radial:
     """A profile as an activation; an activation as it is."""
-    return activation if isinstance(activation, Radial) else Radial(activation)
+    return activation if type(activation) is Radial else Radial(activation)
 
 
 def is_dimension(n: Any) -> bool:
