@@ -160,6 +160,37 @@ def test_planted_units_in_random_networks(data):
     assert compress(found.module).after == found.after
 
 
+def seen_on_inputs(net, homogeneous, odd):
+    """How many units are needed, from activations on many inputs alone: not constant, seen, no multiple of another."""
+    x = 10 * torch.randn(3000, 4, generator=generator(8), dtype=torch.float64)
+    columns = []
+    for j, column in enumerate(net[:2](x).T):
+        if column.max() - column.min() < 1e-12 or not net[2].weight[:, j].any():
+            continue
+        scale = column.norm() if homogeneous else 1.0
+        sign = torch.sign(column[column.abs().argmax()]) if odd else 1.0
+        columns.append(column * sign / scale)
+    return sum(all((a - b).abs().max() > 1e-9 for b in columns[:i]) for i, a in enumerate(columns))
+
+
+@pytest.mark.parametrize(
+    ("activation", "homogeneous", "odd"),
+    [(nn.ReLU, True, False), (nn.LeakyReLU, True, False), (nn.Tanh, False, True), (nn.GELU, False, False)],
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_as_many_units_stay_as_the_activations_show(activation, homogeneous, odd, seed):
+    net, random = mlp(activation, (4, 30, 3)), generator(seed)
+    with torch.no_grad():
+        for j, source, kind in zip(
+            range(12), torch.randint(12, 30, (12,), generator=random), [0, 1, 2, 3] * 3, strict=True
+        ):
+            factor = [1.0, 2.0, -1.0, 0.0][kind]
+            net[0].weight[j], net[0].bias[j] = factor * net[0].weight[source], factor * net[0].bias[source]
+        net[2].weight[:, 20:23] = 0
+    found = agree(net, compress(net))
+    assert found.after["0"] == seen_on_inputs(net, homogeneous, odd) < 30
+
+
 def test_chains_become_one_layer_or_keep_their_narrow_point():
     net = sequential(nn.Linear(4, 9), nn.Identity(), nn.Linear(9, 7), nn.Dropout(), nn.Linear(7, 5))
     found = agree(net, compress(net))
