@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gradlaws.errors import UnsupportedError
+from gradlaws.models.radial import Radial
 
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _SLOPED = (nn.LeakyReLU, nn.PReLU, nn.RReLU)
@@ -101,6 +102,10 @@ def between(parts: Sequence[tuple[str, nn.Module]], spatial: bool, units: int, f
                 raise UnsupportedError(f"{name} (Flatten) mixes units with other axes: expected Flatten() of channels")
             spatial = False
             continue
+        if type(part) is Radial:
+            raise UnsupportedError(
+                f"{name} (Radial) turns with the whole layer: write the network as a gradlaws.RadialMLP"
+            )
         if type(part) not in (*_RISING, *_SLOPED, *_OTHER, *_DROPOUTS):
             raise UnsupportedError(
                 f"{name} ({type(part).__name__}) may mix units or treat them differently: expected activations of each "
