@@ -6,8 +6,8 @@
 The setting of Ganev, Laarhoven, Walters (2021): widths (2, 16, 64, 128, 16, 2), radial sigmoid, a grid of 121 x 121
 points of [-3, 3]^2, gradient descent at rate 0.01 until the mean squared error is 0.01, at most 5000 epochs. Published,
 on another machine: 15.32 +- 2.53 s compressed, 31.24 +- 4.55 s original. The published code fits (sigmoid(s),
-sigmoid(t)), and so does this benchmark; the paper prints (exp(-s^2), exp(-t^2)), which gradient descent does not fit in
-that time: with ``printed`` it is tried with Adam, and compressed networks may stay at a loss of 0.06.
+sigmoid(t)), and so does this benchmark. The paper prints (exp(-s^2), exp(-t^2)): there gradient descent on the
+compressed network is at a loss of about 0.1 after 1500 epochs; ``printed`` tries Adam, which may stay at 0.06 for good.
 
 Both networks start as the same function; the compressed one follows other weights and takes another number of epochs.
 """
@@ -45,7 +45,7 @@ def trained(
 
 def main() -> None:
     """One line a seed, then means and the ratio."""
-    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 2
     printed = len(sys.argv) > 2
     axis = torch.linspace(-3, 3, GRID)
     x = torch.cartesian_prod(axis, axis)

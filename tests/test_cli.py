@@ -222,6 +222,7 @@ def test_help_names_the_commands_and_the_exit_statuses():
     text = gradlaws("--help").stdout
     assert "count" in text
     assert "laws" in text
+    assert "compress" in text
     assert "0 answered, 2 bad request, 3 the bounds do not meet" in text
 
 
