@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers_table import MODELS, Made
 
 from gradlaws import certify, check_program, laws
 from gradlaws.errors import InputError, UnsupportedError
+from transformers_table import MODELS, Made
 
 
 def line(made: Made, folder: Path) -> str:
