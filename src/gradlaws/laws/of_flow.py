@@ -11,10 +11,13 @@ import torch
 from gradlaws.errors import InputError
 from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
 from gradlaws.exact.polynomial import Polynomial
+from gradlaws.flows.decay import DecayFlow
 from gradlaws.flows.flow import Flow
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.flows.logs import WithLogs
 from gradlaws.flows.momentum import MomentumFlow
+from gradlaws.flows.natural import NaturalFlow
+from gradlaws.flows.signs import SignFlow
 from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memory_total
 from gradlaws.laws.count import Count, Evidence, Status
 from gradlaws.laws.independence import independent
@@ -33,6 +36,7 @@ from gradlaws.laws.momentum import (
 from gradlaws.laws.proof import EXPANSION_LIMIT, conserved, proved, tested_together
 from gradlaws.laws.result import Answer
 from gradlaws.laws.search import polynomial_laws, unknowns
+from gradlaws.laws.signs import SignLaw, proportional, sign_laws
 from gradlaws.models.family import Family
 
 _AUTOMATIC = 2_000
@@ -90,7 +94,7 @@ def family_of(flow: Flow) -> Family | None:
     """What is trained, where the fields are those of a model."""
     if isinstance(flow, WithLogs):
         return family_of(flow.flow)
-    return flow.family if isinstance(flow, GradientFlow | MomentumFlow) else None
+    return flow.family if isinstance(flow, GradientFlow | MomentumFlow | SignFlow | DecayFlow | NaturalFlow) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +129,10 @@ class _Asked:
             candidates: list[Law] = list(find_skew_laws(flow, field, self._stream(0)))
             if flow.family.dimension <= _AUTOMATIC:
                 candidates += find_shift_laws(flow, field, self._stream(1))
-        elif isinstance(flow, GradientFlow):
+        elif isinstance(flow, GradientFlow | NaturalFlow):
             candidates = structured_laws(flow, field, self._stream(0))
+        elif isinstance(flow, SignFlow):
+            candidates = sign_laws(flow, field)
         else:
             candidates = self._automatic(flow)
         return self._confirm(candidates, flow)
@@ -174,7 +180,8 @@ class _Asked:
         """Polynomial laws of the highest degree that is cheap."""
         for degree in (4, 3, 2, 1):
             if unknowns(flow.dimension, degree) <= _AUTOMATIC:
-                return list(polynomial_laws(flow, degree, self.fields[0], self._stream(5)))
+                found = polynomial_laws(flow, degree, self.fields[0], self._stream(5))
+                return sorted(found, key=lambda law: law.degree)
         return []
 
     def _confirm(self, candidates: Sequence[Law], flow: Flow) -> _Found:
@@ -205,6 +212,10 @@ class _Asked:
         family = family_of(self.flow)
         if isinstance(law, MirrorLaw) and family:
             return proved(family, law.base)
+        if isinstance(flow, NaturalFlow):
+            return not flow.blocks and proved(flow.family, law)
+        if isinstance(flow, SignFlow) and family:
+            return isinstance(law, SignLaw) and proportional(family, law)
         if components is None and isinstance(flow, MomentumFlow):
             return all(proved_under_momentum(flow, scalar) for scalar in law.polynomials(flow.state))
         return components is not None and all(conserved(components, scalar) for scalar in law.polynomials(flow.state))
