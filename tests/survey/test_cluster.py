@@ -72,6 +72,20 @@ def test_a_worker_killed_in_the_middle_costs_nothing(tmp_path, processes):
     assert finished(output) == 15
 
 
+def test_a_scheduler_that_goes_away_is_one_sentence_and_loses_nothing(tmp_path, processes):
+    address = scheduler(processes, tmp_path)
+    worker(processes, address, tmp_path)
+    output = tmp_path / "t.parquet"
+    process = start(slow_grid(tmp_path, 30), "-o", output, "--scheduler", address)
+    processes.append(process)
+    wait_for_rows(output, 1, process)
+    processes[0].kill()
+    _, words = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert words == f"gradlaws: the scheduler at {address} went away: run the same command again to go on\n"
+    assert pyarrow.parquet.read_table(output).num_rows == finished(output) >= 1
+
+
 def test_no_scheduler(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "_PATIENCE", 1)
     with pytest.raises(InputError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:9'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Sequence
 from importlib import import_module
 from typing import Any
@@ -27,6 +28,8 @@ def run_on_cluster(tasks: Sequence[Task], address: str) -> Generator[tuple[Task,
         GradlawsError: the scheduler went away; rows that were received are safe.
     """
     distributed = _distributed()
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # tracebacks of theirs say less than our sentences
     with _client(distributed, address) as client:
         _same_version(client)
         futures = {client.submit(answer, task, key=f"gradlaws {task.key}", pure=False): task for task in tasks}
