@@ -12,6 +12,7 @@ from gradlaws.errors import InputError
 from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
 from gradlaws.exact.polynomial import Polynomial
 from gradlaws.flows.decay import DecayFlow
+from gradlaws.flows.fields import Fields
 from gradlaws.flows.flow import Flow
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.flows.logs import WithLogs
@@ -20,6 +21,7 @@ from gradlaws.flows.natural import NaturalFlow
 from gradlaws.flows.signs import SignFlow
 from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memory_total
 from gradlaws.laws.count import Count, Evidence, Status
+from gradlaws.laws.exponential import ExponentialLaw, exponential_laws
 from gradlaws.laws.independence import independent
 from gradlaws.laws.inertia import proved_under_momentum
 from gradlaws.laws.law import Law
@@ -34,10 +36,12 @@ from gradlaws.laws.momentum import (
     timed_unknowns,
 )
 from gradlaws.laws.proof import EXPANSION_LIMIT, conserved, proved, tested_together
+from gradlaws.laws.rational import RationalLaw, rational_laws
 from gradlaws.laws.result import Answer
 from gradlaws.laws.search import polynomial_laws, unknowns
 from gradlaws.laws.signs import SignLaw, proportional, sign_laws
 from gradlaws.models.family import Family
+from gradlaws.models.symbolic import Parametrised
 
 _AUTOMATIC = 2_000
 """Unknowns up to which the generic ansatz is tried unasked."""
@@ -65,6 +69,7 @@ def laws_of_flow(
     closure = None if lower_only else asked.close(found.rank)
     if closure and closure.upper > found.rank and degree is None:
         found = asked.further(found)
+        found = asked.quotients(found) if closure.upper > found.rank else found
     upper = closure.upper if closure else flow.dimension
     if found.rank < upper:
         status = Status.BOUNDED
@@ -156,7 +161,17 @@ class _Asked:
             again = self._confirm([*found.laws, *more], flow)
         else:
             wider = self._wider()
-            again = self._confirm([*found.laws, *self._automatic(wider)], wider)
+            timed = exponential_laws(flow, field) if isinstance(flow, Fields) else ()
+            again = self._confirm([*found.laws, *self._automatic(wider), *timed], wider)
+        return again if again.rank > found.rank else found
+
+    def quotients(self, found: _Found) -> _Found:
+        """Add rational laws of what was given as formulas."""
+        flow, components = self.flow.relaxed(), self.flow.components()
+        if components is None or not (isinstance(flow, Fields) or isinstance(family_of(flow), Parametrised)):
+            return found
+        more = rational_laws(components, flow.state, self.fields[0], self._stream(15))
+        again = self._confirm([*found.laws, *more], self._wider())
         return again if again.rank > found.rank else found
 
     def close(self, lower: int) -> Closure | None:
@@ -212,6 +227,8 @@ class _Asked:
         family = family_of(self.flow)
         if isinstance(law, MirrorLaw) and family:
             return proved(family, law.base)
+        if isinstance(law, RationalLaw | ExponentialLaw):
+            return components is not None and law.conserved_by(components)
         if isinstance(flow, NaturalFlow):
             return not flow.blocks and proved(flow.family, law)
         if isinstance(flow, SignFlow) and family:
