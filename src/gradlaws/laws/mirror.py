@@ -156,12 +156,12 @@ class MirrorLaw(Law):
         """``x / m(x)`` or ``1 / m(x)``."""
         over = torch.ones_like(x) if self._linear else x
         if isinstance(metric, Power):
-            factor = _inverse(x, ring) if metric.exponent > 0 else x
+            factor = inverse(x, ring) if metric.exponent > 0 else x
             for _ in range(abs(metric.exponent)):
                 over = ring.reduce(over * factor)
             return ring.reduce(over * ring.residue(1 / metric.rate))
         if isinstance(metric, Hessian):
-            below = _inverse(_horner(metric.read.below, x, ring), ring)
+            below = inverse(_horner(metric.read.below, x, ring), ring)
             return ring.reduce(over * ring.reduce(_horner(metric.read.above, x, ring) * below))
         if isinstance(metric, TracedHessian):
             return ring.reduce(over * metric.hessian(x, ring))
@@ -172,7 +172,7 @@ class MirrorLaw(Law):
         """F."""
         if isinstance(metric, Power):
             raw, exponent = self._raw(1, metric)
-            base = _inverse(x, ring) if exponent < 0 else x
+            base = inverse(x, ring) if exponent < 0 else x
             total = torch.ones_like(x) if exponent else _log(x, ring)
             for _ in range(abs(exponent)):
                 total = ring.reduce(total * base)
@@ -228,7 +228,8 @@ def _radicand(x: Tensor, metric: Hypentropy, ring: Ring) -> Tensor:
     return ring.reduce(ring.reduce(x * x) + ring.residue(metric.beta**2))
 
 
-def _inverse(x: Tensor, ring: Ring) -> Tensor:
+def inverse(x: Tensor, ring: Ring) -> Tensor:
+    """Reciprocals, entry by entry."""
     return power(x, ring.prime - 2, ring) if isinstance(ring, PrimeField) else 1 / x
 
 

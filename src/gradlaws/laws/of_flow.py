@@ -19,6 +19,7 @@ from gradlaws.flows.logs import WithLogs
 from gradlaws.flows.momentum import MomentumFlow
 from gradlaws.flows.natural import NaturalFlow
 from gradlaws.flows.signs import SignFlow
+from gradlaws.laws.burg import BurgLaw, find_burg_laws
 from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memory_total
 from gradlaws.laws.count import Count, Evidence, Status
 from gradlaws.laws.exponential import ExponentialLaw, exponential_laws
@@ -132,6 +133,7 @@ class _Asked:
         flow, field = self.flow.relaxed(), self.fields[0]
         if isinstance(flow, MomentumFlow):
             candidates: list[Law] = list(find_skew_laws(flow, field, self._stream(0)))
+            candidates += find_burg_laws(flow, field, self._stream(14))
             if flow.family.dimension <= _AUTOMATIC:
                 candidates += find_shift_laws(flow, field, self._stream(1))
         elif isinstance(flow, GradientFlow | NaturalFlow):
@@ -225,7 +227,7 @@ class _Asked:
     def _proved(self, law: Law, flow: Flow, components: list[Polynomial] | None) -> bool:
         """By expansion; a law of a mirror flow by that of its Euclidean counterpart."""
         family = family_of(self.flow)
-        if isinstance(law, MirrorLaw) and family:
+        if isinstance(law, MirrorLaw | BurgLaw) and family:
             return proved(family, law.base)
         if isinstance(law, RationalLaw | ExponentialLaw):
             return components is not None and law.conserved_by(components)

@@ -21,11 +21,11 @@ from torch import Tensor
 from gradlaws.errors import UnsupportedError
 from gradlaws.exact import linalg
 from gradlaws.exact.field import PrimeField
-from gradlaws.exact.formal import power
 from gradlaws.exact.polynomial import Monomial, Polynomial, sum_of_products
 from gradlaws.exact.rational import primitive, reconstruct_vectors
 from gradlaws.exact.ring import Reals, Ring
 from gradlaws.laws.law import Law, Point
+from gradlaws.laws.mirror import inverse
 from gradlaws.laws.polynomial import PolynomialLaw
 from gradlaws.models.family import Shape, Shapes
 
@@ -84,14 +84,14 @@ class RationalLaw(Law):
         )
 
     def value(self, theta: Point, ring: Ring = Reals()) -> Tensor:
-        return ring.reduce(self.above.value(theta, ring) * _inverse(self.below.value(theta, ring), ring))
+        return ring.reduce(self.above.value(theta, ring) * inverse(self.below.value(theta, ring), ring))
 
     def derivative(self, theta: Point, direction: Point, ring: Ring = Reals()) -> Tensor:
         above, below = self.above.value(theta, ring), self.below.value(theta, ring)
         first = ring.reduce(self.above.derivative(theta, direction, ring) * below)
         second = ring.reduce(self.below.derivative(theta, direction, ring) * above)
-        inverse = _inverse(below, ring)
-        return ring.reduce(ring.reduce(first - second) * ring.reduce(inverse * inverse))
+        over = inverse(below, ring)
+        return ring.reduce(ring.reduce(first - second) * ring.reduce(over * over))
 
     def polynomials(self, shapes: Shapes) -> list[Polynomial]:
         raise UnsupportedError(f"{self.text} is not a polynomial: certificates and expansions are for polynomial laws")
@@ -109,10 +109,6 @@ def _moved(polynomial: Polynomial, components: list[Polynomial]) -> Polynomial:
 
 def _bracketed(text: str) -> str:
     return f"({text})" if " " in text else text
-
-
-def _inverse(x: Tensor, ring: Ring) -> Tensor:
-    return power(x, ring.prime - 2, ring) if isinstance(ring, PrimeField) else 1 / x
 
 
 def rational_laws(
