@@ -8,6 +8,9 @@ from gradlaws.laws.law import Law
 from gradlaws.laws.result import Answer
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
+from gradlaws.models.quiver import QuiverNetwork
+from gradlaws.models.radial import RadialMLP
+from gradlaws.symmetry.compress import compress
 from gradlaws.training.track import track
 
 __version__ = "0.1.0"
@@ -22,6 +25,10 @@ __all__ = [
     # what they are asked about
     "Family",
     "Network",
+    # radial networks, and smaller networks of the same function
+    "RadialMLP",
+    "QuiverNetwork",
+    "compress",
     # what they answer
     "Answer",
     "Certificate",

@@ -1,0 +1,1 @@
+"""The groups behind the laws, and what they are good for."""
