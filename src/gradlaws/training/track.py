@@ -217,12 +217,13 @@ class LawTracker:
         return RunRecord(self._name, type(self._model).__name__, optimizer, self._every, size, time.time())
 
     def _law_records(self) -> list[LawRecord]:
-        return [
-            LawRecord(
-                i, law.text, law.latex, home(entering(law)), law.kind, law.degree, law.count, ",".join(touched(law))
-            )
-            for i, law in enumerate(self.laws)
-        ]
+        return [self._law_record(number, law) for number, law in enumerate(self.laws)]
+
+    def _law_record(self, number: int, law: Law) -> LawRecord:
+        names = touched(law)
+        epsilon = max(torch.finfo(self._live[name].parameter.dtype).eps for name in names)
+        where, written = home(entering(law)), ",".join(names)
+        return LawRecord(number, law.text, law.latex, where, law.kind, law.degree, law.count, written, epsilon)
 
     @contextmanager
     def _unharmed(self, stop: bool = True) -> Iterator[None]:
