@@ -8,6 +8,7 @@ from gradlaws.laws.law import Law
 from gradlaws.laws.result import Answer
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
+from gradlaws.training.find import laws_to_track
 from gradlaws.training.track import track
 
 __version__ = "0.1.0"
@@ -19,6 +20,7 @@ __all__ = [
     "certify",
     # what a real run makes of them
     "track",
+    "laws_to_track",
     # what they are asked about
     "Family",
     "Network",
