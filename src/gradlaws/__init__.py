@@ -11,6 +11,7 @@ from gradlaws.models.network import Network
 from gradlaws.models.quiver import QuiverNetwork
 from gradlaws.models.radial import RadialMLP
 from gradlaws.symmetry.compress import compress
+from gradlaws.training.find import laws_to_track
 from gradlaws.training.track import track
 
 __version__ = "0.1.0"
@@ -22,6 +23,7 @@ __all__ = [
     "certify",
     # what a real run makes of them
     "track",
+    "laws_to_track",
     # what they are asked about
     "Family",
     "Network",

@@ -7,6 +7,7 @@ import typer
 from gradlaws.commands.check import check
 from gradlaws.commands.compress import compress
 from gradlaws.commands.laws import count, laws
+from gradlaws.commands.report import report
 from gradlaws.commands.survey import survey
 from gradlaws.commands.watch import watch
 
@@ -16,6 +17,7 @@ COMMANDS = (
     survey,
     check,
     watch,
+    report,
     compress,
 )
 
