@@ -8,6 +8,7 @@ from gradlaws.laws.law import Law
 from gradlaws.laws.result import Answer
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
+from gradlaws.symmetry.symmetries import symmetries
 from gradlaws.training.track import track
 
 __version__ = "0.1.0"
@@ -17,6 +18,8 @@ __all__ = [
     "count",
     "laws",
     "certify",
+    # the groups behind the laws
+    "symmetries",
     # what a real run makes of them
     "track",
     # what they are asked about

@@ -6,6 +6,7 @@ import typer
 
 from gradlaws.commands.check import check
 from gradlaws.commands.laws import count, laws
+from gradlaws.commands.symmetries import symmetries
 from gradlaws.commands.watch import watch
 
 app = typer.Typer(
@@ -15,7 +16,7 @@ app = typer.Typer(
     help="Finds every quantity that gradient training conserves, and proves that there are no others.",
     epilog="Exit status: 0 answered, 2 bad request, 3 the bounds do not meet.",
 )
-for command in (count, laws, check, watch):
+for command in (count, laws, check, watch, symmetries):
     app.command()(command)
 
 
