@@ -12,6 +12,7 @@ from gradlaws.models.quiver import QuiverNetwork
 from gradlaws.models.radial import RadialMLP
 from gradlaws.symmetry.compress import compress
 from gradlaws.training.find import laws_to_track
+from gradlaws.symmetry.symmetries import symmetries
 from gradlaws.training.track import track
 
 __version__ = "0.1.0"
@@ -21,6 +22,8 @@ __all__ = [
     "count",
     "laws",
     "certify",
+    # the groups behind the laws
+    "symmetries",
     # what a real run makes of them
     "track",
     "laws_to_track",

@@ -9,6 +9,7 @@ from gradlaws.commands.compress import compress
 from gradlaws.commands.laws import count, laws
 from gradlaws.commands.report import report
 from gradlaws.commands.survey import survey
+from gradlaws.commands.symmetries import symmetries
 from gradlaws.commands.watch import watch
 
 COMMANDS = (
@@ -29,6 +30,7 @@ app = typer.Typer(
     epilog="Exit status: 0 answered, 2 bad request, 3 the bounds do not meet.",
 )
 for command in COMMANDS:
+for command in (count, laws, check, watch, symmetries):
     app.command()(command)
 
 
