@@ -1,6 +1,7 @@
 """gradlaws finds every quantity that gradient training conserves, and proves that there are no others."""
 
 from gradlaws.errors import ContradictionError, GradlawsError, InputError, TooLargeError, UnsupportedError
+from gradlaws.geometry.diffusion import diffuse
 from gradlaws.laws.answer import count, laws
 from gradlaws.laws.certificate import Certificate, certify
 from gradlaws.laws.count import Count, Evidence, Status
@@ -27,6 +28,8 @@ __all__ = [
     # what a real run makes of them
     "track",
     "laws_to_track",
+    # the geometry of training
+    "diffuse",
     # what they are asked about
     "Family",
     "Network",
