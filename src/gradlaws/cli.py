@@ -15,10 +15,11 @@ from gradlaws.commands.watch import watch
 COMMANDS = (
     count,
     laws,
-    survey,
     check,
+    survey,
     watch,
     report,
+    symmetries,
     compress,
 )
 
@@ -30,7 +31,6 @@ app = typer.Typer(
     epilog="Exit status: 0 answered, 2 bad request, 3 the bounds do not meet.",
 )
 for command in COMMANDS:
-for command in (count, laws, check, watch, symmetries):
     app.command()(command)
 
 

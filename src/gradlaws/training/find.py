@@ -42,8 +42,8 @@ def laws_to_track(model: nn.Module, example_inputs: Any, **module_options: Any) 
     try:
         if any(is_sharded(p) for p in model.parameters()):
             raise InputError(
-                f"{type(model).__name__} is sharded: find its laws before, with "
-                "laws = gradlaws.laws_to_track(model, example_inputs), and pass them on: track(..., laws=laws)"
+                f"{type(model).__name__} is sharded: find its laws before, with laws = "
+                "gradlaws.training.find.laws_to_track(model, example_inputs), and pass them on: track(..., laws=laws)"
             )
         with _same_random_numbers(), _as_trained(model):
             found = find_laws(model, example_inputs, lower_only=True, **module_options).laws
