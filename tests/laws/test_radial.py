@@ -39,6 +39,13 @@ def test_step_relu_gates_whole_vectors_and_so_conserves_what_linear_networks_do(
     assert (answer.count.upper, answer.status) == (3, gl.Status.PROVED)
 
 
+def test_the_symmetries_are_the_rotations_of_the_hidden_layer():
+    """Found by the exact engine, which knows nothing of radial networks; the recursion turns by just these."""
+    found = gl.symmetries(RadialMLP((1, 3, 1), "squashing"), torch.zeros(1, 1))
+    assert "so(3) on layers.0.weight, layers.0.bias, layers.1.weight    dimension 3, 0 carry laws" in str(found)
+    assert "symmetries of dimension 3 PROVED" in str(found)
+
+
 def data(net):
     x = torch.randn(40, net.widths[0], generator=generator(4), dtype=torch.float64)
     return x, torch.randn(40, net.widths[-1], generator=generator(5), dtype=torch.float64)

@@ -137,6 +137,15 @@ def test_precision_mode_and_frozen_parameters_stay():
     }
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_low_precision(dtype):
+    net = mlp((2, 16, 30, 2), dtype=dtype)
+    found = compress(net)
+    assert found.module.widths == (2, 3, 4, 2)
+    assert {p.dtype for p in found.module.parameters()} == {dtype}
+    assert 0 < found.error < 30 * torch.finfo(dtype).eps * found.scale
+
+
 def test_random_numbers_of_the_user_are_left_alone():
     net, before = mlp((2, 6, 6, 1)), torch.random.get_rng_state()
     compress(net)
