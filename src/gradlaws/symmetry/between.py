@@ -61,13 +61,11 @@ class Between:
         kinds = (*_ODD, nn.Flatten, *_DROPOUTS, *(kind for kind in _POOLS if kind not in _MAXIMA))
         return all(type(part) in kinds or _symmetric(part) for part in self.parts)
 
-    @property
-    def keeps_constants(self) -> bool:
-        """Whether a unit that is constant over all positions stays so: averages with padding mix in zeros."""
-        return all(not any(_tuple(part.padding)) for part in self.parts if isinstance(part, _AVERAGES))
-
     def values(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """Bounds on each unit after, from bounds before; equal ones where a unit is constant."""
+        """Bounds on each unit after, from bounds before; equal ones where a unit is constant.
+
+        An average with padding mixes in zeros.
+        """
         for part in self.parts:
             if isinstance(part, _AVERAGES) and any(_tuple(part.padding)):
                 low, high = low.clamp(max=0), high.clamp(min=0)
