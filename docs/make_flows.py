@@ -22,8 +22,10 @@ from tests.models.rows import ROWS  # noqa: E402
 
 from gradlaws import Answer, laws  # noqa: E402
 from gradlaws.flows.fields import vector_fields  # noqa: E402
+from gradlaws.flows.hessian import HessianMap  # noqa: E402
 from gradlaws.models import zoo  # noqa: E402
 from gradlaws.models.spec import read_spec  # noqa: E402
+from gradlaws.models.symbolic import parametrised  # noqa: E402
 from gradlaws.report.text import laws_text  # noqa: E402
 
 DOCUMENT = Path(__file__).with_name("flows.md")
@@ -188,6 +190,8 @@ def momenta() -> list[Entry]:
 def formulas() -> list[Entry]:
     """What is given by formulas."""
     prey = vector_fields(["x", "y"], [["x*(2/3 - 4/3*y)", "y*(x - 1)"]])
+    hessian = HessianMap([["1", "1", "0"], ["1", "2", "0"], ["0", "0", "1/z"]])
+    bent = hessian(parametrised(["x", "y", "z"], ["x*y*z"]))
     spring = vector_fields(["t", "x", "v"], [["1", "v", "-3*v - 2*x"]])
     return [
         symbolic("`x1 x2 x3`", zoo.monomial(3), "gradient", 2),
@@ -199,6 +203,7 @@ def formulas() -> list[Entry]:
         symbolic("`U U^T`, U of shape 2 x 3", zoo.gram(2, 3), "momentum:tau=0", 3),
         symbolic("rank-1 tensor 2 x 2 x 2", zoo.rank_one(2, 2, 2), "gradient", 2),
         symbolic("rank-1 tensor 1 x 2 x 3", zoo.rank_one(1, 2, 3), "gradient", 2),
+        symbolic("`x y z`, Hessian of `x^2/2 + x y + y^2 + z log z`", bent, "gradient", (1, 2)),
         symbolic("predator and prey", prey, "gradient", 1),
         symbolic("a spring with friction", spring, "gradient", 2),
     ]

@@ -15,6 +15,7 @@ from gradlaws.flows.decay import DecayFlow
 from gradlaws.flows.fields import Fields
 from gradlaws.flows.flow import Flow
 from gradlaws.flows.gradient import GradientFlow
+from gradlaws.flows.hessian import HessianFlow
 from gradlaws.flows.logs import WithLogs
 from gradlaws.flows.momentum import MomentumFlow
 from gradlaws.flows.natural import NaturalFlow
@@ -100,7 +101,11 @@ def family_of(flow: Flow) -> Family | None:
     """What is trained, where the fields are those of a model."""
     if isinstance(flow, WithLogs):
         return family_of(flow.flow)
-    return flow.family if isinstance(flow, GradientFlow | MomentumFlow | SignFlow | DecayFlow | NaturalFlow) else None
+    return (
+        flow.family
+        if isinstance(flow, GradientFlow | MomentumFlow | SignFlow | DecayFlow | NaturalFlow | HessianFlow)
+        else None
+    )
 
 
 @dataclass(frozen=True, slots=True)
