@@ -148,7 +148,7 @@ def mirrors() -> list[Entry]:
         spec("linear 2-2-2", "natural:blocks", 0),
         spec("linear 1-2-1", "natural:blocks", 1),
         spec("linear 2-2-2", "decay", 3),
-        spec("linear 2-2-2", "decay:lambda=2/t", 3),
+        *[spec("linear 2-2-2", f"decay:lambda={rate}", 3) for rate in ("2/t", "any")],
         spec("relu 2-2-2 bias", "decay:lambda=1/100", 2),
         trained(zoo.nmf(2, 2, 2), "NMF", 2, "decay:mirror:entropy"),
         *[
@@ -177,7 +177,7 @@ def momenta() -> list[Entry]:
     lost = dict.fromkeys(metrics, 0) | {"rates:W1=1/10": 1}
     return [
         *[spec(f"linear {widths}", "momentum:tau=0", count) for widths, count in counts.items()],
-        *[spec("linear 2-2-2", flow, 1) for flow in FRICTIONS[1:]],
+        *[spec("linear 2-2-2", flow, 1) for flow in (*FRICTIONS[1:], "momentum:tau=any")],
         *[spec("linear 1-2-1", flow, 2) for flow in FRICTIONS[1:]],
         *[spec(text, flow, 0) for text in ("relu 2-2-2", "relu 2-2-2 bias") for flow in FRICTIONS],
         *[spec("linear 2-2-2", f"{flow}:{metric}", lost[metric]) for metric in metrics for flow in FRICTIONS[1:]],

@@ -69,6 +69,7 @@ def test_what_is_homogeneous():
 TEXTS = [
     ("linear 2-2-2", "decay", "exp(t)^2 (W1 W1^T - W2^T W2)"),
     ("linear 2-2-2", "decay:lambda=2/t", "t^4 (W1 W1^T - W2^T W2)"),
+    ("linear 2-2-2", "decay:lambda=any", "exp(int lambda)^2 (W1 W1^T - W2^T W2)"),
     ("linear 2-2-2", "decay:mirror:entropy", "exp(t) (sum W1[k,:] - sum W2[:,k])"),
     ("linear 2-2-2", "decay:mirror:burg", "sum log W1[k,:] - sum log W2[:,k] at exp(t) theta"),
     ("linear 2-2-2", "decay:lambda=1/2:rates:W1=1/10", "exp(1/2 t)^2 (10 W1 W1^T - W2^T W2)"),

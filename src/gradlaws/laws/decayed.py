@@ -91,7 +91,7 @@ class DecayedLaw(Law):
         if not self.decay.weight:
             return self.base.latex
         clock = self.decay.clock
-        clock = f"e^{{{clock[4:-1]}}}" if clock.startswith("exp(") else clock
+        clock = f"e^{{{clock[4:-1]}}}".replace("int ", r"\int ") if clock.startswith("exp(") else clock
         if not self._power:
             return rf"{self.base.latex} \text{{ at }} {clock} \theta"
         return rf"({clock})^{{{self._power}}} \left({self.base.latex}\right)"
