@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradlaws.exact.field import PrimeField
+from gradlaws.exact.formal import LOG, power
 from gradlaws.exact.polynomial import Monomial, Polynomial
 from gradlaws.exact.ring import Reals, Ring
 from gradlaws.flows.logs import log_of
@@ -80,12 +82,11 @@ class PolynomialLaw(Law):
 
     def value(self, theta: Point, ring: Ring = Reals()) -> Tensor:
         """Values ``[*batch, 1]``; logarithms that theta does not give are taken."""
-        return self._combine(_product(self._factors(self._with_logs(theta, theta, torch.log), 1.0), ring), ring)
+        return self._combine(_product(self._factors(self._with_logs(theta, theta, None, ring), 1.0), ring), ring)
 
     def derivative(self, theta: Point, direction: Point, ring: Ring = Reals()) -> Tensor:
         """Derivatives ``[*batch, 1]`` by the product rule."""
-        moved = self._with_logs(direction, theta, torch.reciprocal, direction)
-        point = self._with_logs(theta, theta, torch.log)
+        point, moved = self._with_logs(theta, theta, None, ring), self._with_logs(direction, theta, direction, ring)
         return self._combine(product_rule(self._factors(point, 1.0), self._factors(moved, 0.0), ring), ring)
 
     def polynomials(self, shapes: Shapes) -> list[Polynomial]:
@@ -105,14 +106,17 @@ class PolynomialLaw(Law):
         names = self.names
         return between.join(names[v] + (power.format(n) if n > 1 else "") for v, n in powers.items())
 
-    def _with_logs(
-        self, given: Point, theta: Point, function: Callable[[Tensor], Tensor], times: Point | None = None
-    ) -> Point:
-        """What is given, with logarithms or their derivatives for the names ``log x`` that are missing."""
-        missing = [name for name, _ in self.shapes if name not in given and name.startswith(_LOG)]
-        found = {name: function(theta[name.removeprefix(_LOG)]) for name in missing}
-        if times is not None:
-            found = {name: value * times[name.removeprefix(_LOG)] for name, value in found.items()}
+    def _with_logs(self, given: Point, theta: Point, direction: Point | None, ring: Ring) -> Point:
+        """What is given, with logarithms, or their derivatives, for the names ``log x`` that are missing."""
+        found = {}
+        for name in [name for name, _ in self.shapes if name not in given and name.startswith(_LOG)]:
+            own = name.removeprefix(_LOG)
+            x = theta[own]
+            if direction is None:
+                found[name] = LOG.start(x, ring)[0] if isinstance(ring, PrimeField) else x.log()
+            else:
+                over = power(x, ring.prime - 2, ring) if isinstance(ring, PrimeField) else 1 / x
+                found[name] = ring.reduce(direction[own] * over)
         return {**given, **found} if found else given
 
     def _factors(self, point: Point, padding: float) -> list[Tensor]:
