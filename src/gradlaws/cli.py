@@ -5,9 +5,23 @@ from __future__ import annotations
 import typer
 
 from gradlaws.commands.check import check
+from gradlaws.commands.compress import compress
 from gradlaws.commands.laws import count, laws
+from gradlaws.commands.report import report
 from gradlaws.commands.survey import survey
+from gradlaws.commands.symmetries import symmetries
 from gradlaws.commands.watch import watch
+
+COMMANDS = (
+    count,
+    laws,
+    check,
+    survey,
+    watch,
+    report,
+    symmetries,
+    compress,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -16,7 +30,7 @@ app = typer.Typer(
     help="Finds every quantity that gradient training conserves, and proves that there are no others.",
     epilog="Exit status: 0 answered, 2 bad request, 3 the bounds do not meet.",
 )
-for command in (count, laws, survey, check, watch):
+for command in COMMANDS:
     app.command()(command)
 
 
