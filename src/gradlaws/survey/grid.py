@@ -90,7 +90,7 @@ class _Grid:
         if not isinstance(options, dict):
             raise self._error("options", "options must be a table: write [options]")
         named = [[(name, value) for value in self._values(name, values)] for name, values in options.items()]
-        count = prod(map(len, (models, flows, *named)))
+        count = len(models) * len(flows) * prod(len(values) for values in named)
         if count > _MOST:
             raise InputError(f"{self._path} asks for {count} rows at once: expected at most {_MOST}")
         for model, flow, chosen in product(models, flows, product(*named)):
