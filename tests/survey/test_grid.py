@@ -62,5 +62,5 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, words):
 def test_too_many_rows(tmp_path):
     seeds = list(range(1001))
     text = f'models = ["linear 1-1"]\n[options]\nseed = {seeds}\ndegree = {seeds}\n'
-    with pytest.raises(InputError, match="asks for 1002001 rows: expected at most 1000000"):
+    with pytest.raises(InputError, match="asks for 1002001 rows at once: expected at most 1000000"):
         read_grid(written(tmp_path, text))

@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,7 @@ class _Grid:
         grids = ([document] if document else []) + others
         if not grids:
             raise InputError(f"{self._path} asks for nothing: expected models = [...] and perhaps flows = [...]")
-        tasks = dict.fromkeys(task for grid in grids for task in self._tasks(grid))
-        if len(tasks) > _MOST:
-            raise InputError(f"{self._path} asks for {len(tasks)} rows: expected at most {_MOST}")
-        return list(tasks)
+        return list(dict.fromkeys(task for grid in grids for task in self._tasks(grid)))
 
     def _tasks(self, grid: dict[str, Any]) -> Iterator[Task]:
         for key in grid:
@@ -92,6 +90,9 @@ class _Grid:
         if not isinstance(options, dict):
             raise self._error("options", "options must be a table: write [options]")
         named = [[(name, value) for value in self._values(name, values)] for name, values in options.items()]
+        count = len(models) * len(flows) * prod(len(values) for values in named)
+        if count > _MOST:
+            raise InputError(f"{self._path} asks for {count} rows at once: expected at most {_MOST}")
         for model, flow, chosen in product(models, flows, product(*named)):
             yield Task(model, flow, tuple(sorted(chosen)))
 
