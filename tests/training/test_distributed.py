@@ -138,5 +138,5 @@ def test_master_copies_of_the_optimizer_are_read():
 def test_a_tensor_that_only_looks_like_a_master_is_none():
     model = classifier(torch.bfloat16)
     other = [torch.nn.Parameter(p.detach().float() + 1) for p in model.parameters()]
-    live = live_parameters(model, torch.optim.SGD(other, lr=0.1))
+    live = live_parameters(model, [torch.optim.SGD(other, lr=0.1)])
     assert all(one.parameter is p for one, p in zip(live.values(), model.parameters(), strict=True))

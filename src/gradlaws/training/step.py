@@ -67,20 +67,32 @@ def groups_of(optimizer: torch.optim.Optimizer) -> dict[int, tuple[dict[str, Any
 def copies(optimizer: torch.optim.Optimizer, formula: Formula, tensors: Iterable[Live]) -> dict[str, Before]:
     """Copies of the named tensors, their gradients and what the formula needs of their state."""
     groups = groups_of(optimizer)
-    scale = getattr(optimizer, "grad_scale", None)
-    return {live.name: _copy(live, groups.get(id(live.parameter)), optimizer, formula, scale) for live in tensors}
+    found = {live.name: (live, groups.get(id(live.parameter))) for live in tensors}
+    return {
+        name: copied(live, place, optimizer, formula, place[1] if place else 0) for name, (live, place) in found.items()
+    }
 
 
-def _copy(
+def copied(
     live: Live,
     place: tuple[dict[str, Any], int] | None,
     optimizer: torch.optim.Optimizer,
     formula: Formula,
-    scale: Tensor | None,
+    listed: int,
 ) -> Before:
+    """Copies of one tensor.
+
+    Args:
+        live: the tensor.
+        place: as `groups_of` has it, None if the optimizer does not hold it.
+        optimizer: that moves it.
+        formula: of that optimizer.
+        listed: how often any optimizer holds it.
+    """
     p = live.parameter
-    group, listed = place if place else ({}, 0)
-    state = optimizer.state.get(p, {}) if listed else {}
+    group, _ = place if place else ({}, 0)
+    state = optimizer.state.get(p, {}) if place else {}
+    scale = getattr(optimizer, "grad_scale", None)
     grad = p.grad
     if grad is not None:
         grad = grad.to_dense() if grad.is_sparse else grad.detach().clone()
