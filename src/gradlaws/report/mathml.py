@@ -34,6 +34,7 @@ _OPERATORS = {
     "-": "−",
     "*": "·",
 }
+_SPACE = '<mspace width="0.22em"></mspace>'
 _FENCES = frozenset("‖⟨⟩()[]")
 _FUNCTIONS = frozenset({r"\log", r"\exp", r"\sin", r"\cos", r"\tanh"})
 _ACCENTS = {r"\dot": "˙", r"\ddot": "¨", r"\bar": "¯", r"\tilde": "˜", r"\hat": "^"}
@@ -89,7 +90,9 @@ class _Reader:
                 self.at += 1
                 break
             parts += self._scripted()
-        return "".join(parts)
+        factors = zip(["<mo", *parts], parts, strict=False)
+        apart = ("<mo" not in (before[:3], after[:3]) for before, after in factors)
+        return "".join(_SPACE * space + part for space, part in zip(apart, parts, strict=True))
 
     def _scripted(self) -> Iterator[str]:
         """One atom with the index and the power that follow it."""

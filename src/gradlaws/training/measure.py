@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,7 @@ class TensorReading:
         scaled: cosine of the error and the weights.
         factor: that the weights were multiplied by, if `scaled` is one.
         epsilon: of its precision.
+        finite: whether weights, gradient and update are numbers still; if not, the others say nothing.
     """
 
     live: Live
@@ -65,6 +67,7 @@ class TensorReading:
     scaled: float
     factor: float
     epsilon: float
+    finite: bool = True
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -176,7 +179,8 @@ def tensor_reading(before: Before, moved: Move, everything: float) -> TensorRead
     epsilon = torch.finfo(before.theta.dtype).eps
     update, grad = float(moved.update.norm()), float(moved.grad.norm())
     error, rounding, ratio, scaled, factor = 0.0, True, 1.0, 0.0, 1.0
-    if moved.error is not None:
+    finite = math.isfinite(update) and math.isfinite(grad)
+    if moved.error is not None and finite:
         rest = float(moved.error.norm())
         expected = sum(float(term.norm()) for term in moved.parts.terms)
         theta = float(moved.theta.norm())
@@ -202,6 +206,7 @@ def tensor_reading(before: Before, moved: Move, everything: float) -> TensorRead
         scaled=scaled,
         factor=factor,
         epsilon=epsilon,
+        finite=finite,
     )
 
 
