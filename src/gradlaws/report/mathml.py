@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 _TOKEN = re.compile(
     r"\\(?:mathrm|text|operatorname)\{(?P<name>(?:[^{}]|\{[^{}]*\})*)\}"
@@ -35,6 +36,7 @@ _OPERATORS = {
     "*": "·",
 }
 _SPACE = '<mspace width="0.22em"></mspace>'
+_SIGN = re.compile(r"(<msu[bp]+>)*<mo")
 _FENCES = frozenset("‖⟨⟩()[]")
 _FUNCTIONS = frozenset({r"\log", r"\exp", r"\sin", r"\cos", r"\tanh"})
 _ACCENTS = {r"\dot": "˙", r"\ddot": "¨", r"\bar": "¯", r"\tilde": "˜", r"\hat": "^"}
@@ -90,8 +92,8 @@ class _Reader:
                 self.at += 1
                 break
             parts += self._scripted()
-        factors = zip(["<mo", *parts], parts, strict=False)
-        apart = ("<mo" not in (before[:3], after[:3]) for before, after in factors)
+        signs = [True, *(bool(_SIGN.match(part)) for part in parts)]
+        apart = (not (before or after) for before, after in pairwise(signs))
         return "".join(_SPACE * space + part for space, part in zip(apart, parts, strict=True))
 
     def _scripted(self) -> Iterator[str]:
