@@ -12,7 +12,6 @@ from gradlaws.training import store as stores
 from gradlaws.training.diagnose import SURGERY
 from gradlaws.training.names import live_parameters, touched
 from gradlaws.training.shards import is_first, shard, together, whole
-from tests.training.runs import LAWS, Loop, classifier
 from tests.training.spread import OPTIMIZERS, STEPS, WORLD, laws, network, train, work
 
 PATIENCE = 150
@@ -103,40 +102,3 @@ def test_in_one_process_nothing_is_different():
     assert shard(x) is x
     assert together(5) == [5]
     assert is_first()
-
-
-def low_precision(held):
-    """Weights in bfloat16, trained by copies in float32."""
-    torch.manual_seed(0)
-    model = classifier(torch.bfloat16)
-    masters = [torch.nn.Parameter(p.detach().float()) for p in model.parameters()]
-    optimizer = torch.optim.SGD(masters if held else model.parameters(), lr=1e-3, momentum=0.9)
-    loop = Loop(model, optimizer)
-
-    def upwards():
-        for master, p in zip(masters, model.parameters(), strict=True):
-            master.grad = p.grad.float()
-
-    def downwards():
-        for master, p in zip(masters, model.parameters(), strict=True):
-            p.data.copy_(master)
-
-    options = {"before_step": upwards, "between": downwards} if held else {}
-    with gl.track(model, optimizer, laws=LAWS, every=1) as tracker:
-        loop.run(5, **options)
-    return tracker
-
-
-def test_master_copies_of_the_optimizer_are_read():
-    masters, plain = low_precision(held=True), low_precision(held=False)
-    assert {finding.cause for finding in plain.findings} >= {"low precision rounding"}
-    exact, rounded = (max(record.unexplained for record in t.latest) for t in (masters, plain))
-    assert exact < rounded / 10
-    assert not any("missing" in finding.cause or "frozen" in finding.cause for finding in masters.findings)
-
-
-def test_a_tensor_that_only_looks_like_a_master_is_none():
-    model = classifier(torch.bfloat16)
-    other = [torch.nn.Parameter(p.detach().float() + 1) for p in model.parameters()]
-    live = live_parameters(model, [torch.optim.SGD(other, lr=0.1)])
-    assert all(one.parameter is p for one, p in zip(live.values(), model.parameters(), strict=True))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gradlaws.errors import InputError
-from gradlaws.training.record import Finding, LawRecord, StepRecord
+from gradlaws.training.record import Finding, StepRecord
 
 PREFIX = "gradlaws"
 KINDS = ("drift", "forecast", "identity", "unexplained")
@@ -98,11 +98,11 @@ def dashboard_of(target: Any) -> Dashboard:
     )
 
 
-def numbers_of(laws: Sequence[LawRecord], records: Sequence[StepRecord]) -> dict[str, float]:
+def numbers_of(modules: Sequence[str], records: Sequence[StepRecord]) -> dict[str, float]:
     """The largest of each kind over the laws of each module, and over all: ``gradlaws/drift/encoder.0``."""
     found: dict[str, float] = defaultdict(float)
     for record in records:
-        module = laws[record.law].module or "across modules"
+        module = modules[record.law] or "across modules"
         for kind in KINDS:
             value = getattr(record, kind)
             for name in (f"{PREFIX}/{kind}/{module}", f"{PREFIX}/{kind}") if value is not None else ():

@@ -77,6 +77,7 @@ class LawTracker:
         self._outside: list[tuple[int, Outside]] = []
         self._repeated: int | None = None
         self._sharded = False
+        self._modules: list[str] = []
         self._dashboards = [dashboard_of(target) for target in log_to]
 
     def __enter__(self) -> LawTracker:
@@ -92,12 +93,13 @@ class LawTracker:
             self._history = History.empty(self.laws)
             if self.laws:
                 self._samples["origin"] = sample(self._live)
+                self._modules = [home(entering(law)) for law in self.laws]
                 for optimizer, _ in self._owners:
                     self._hooks.append(optimizer.register_step_pre_hook(self._before))
                     self._hooks.append(optimizer.register_step_post_hook(self._after))
         if self._path is not None and self.laws and is_first():
             with self._unharmed(stop=False):
-                self._store = Store.begin(self._path, self._run(), self._law_records())
+                self._store = Store.begin(self._path, self._run(), self._records())
         return self
 
     def __exit__(
@@ -212,7 +214,7 @@ class LawTracker:
         self._outside, self._repeated = [], None
         if self._dashboards and is_first() and records:
             with self._unharmed(stop=False, of="the dashboard"):
-                numbers = numbers_of(self._law_records(), records)
+                numbers = numbers_of(self._modules, records)
                 for dashboard in self._dashboards:
                     dashboard.add(records[0].step, numbers, list(new.values()))
         if self._store is not None:
@@ -241,7 +243,7 @@ class LawTracker:
         optimizer = " and ".join(type(optimizer).__name__ for optimizer, _ in self._owners)
         return RunRecord(self._name, type(self._model).__name__, optimizer, self._every, size, time.time())
 
-    def _law_records(self) -> list[LawRecord]:
+    def _records(self) -> list[LawRecord]:
         return [self._law_record(number, law) for number, law in enumerate(self.laws)]
 
     def _law_record(self, number: int, law: Law) -> LawRecord:
