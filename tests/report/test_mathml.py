@@ -49,7 +49,21 @@ def test_names_lose_the_path_of_their_module_and_no_other():
 def test_any_name_is_harmless(name):
     for latex in (name, rf"\mathrm{{{name}}}", rf"\text{{{name}}}[k]^2"):
         tags = {element.tag for element in parsed(latex).iter()}
-        assert tags <= {"all", "math", "mrow", "msub", "msup", "msubsup", "mi", "mn", "mo", "mtext", "mover", "msqrt"}
+        assert tags <= {
+            "all",
+            "math",
+            "mrow",
+            "mspace",
+            "msub",
+            "msup",
+            "msubsup",
+            "mi",
+            "mn",
+            "mo",
+            "mtext",
+            "mover",
+            "msqrt",
+        }
 
 
 @pytest.mark.parametrize(
