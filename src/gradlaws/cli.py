@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from gradlaws.commands.balance import balance
 from gradlaws.commands.check import check
 from gradlaws.commands.laws import count, laws
 from gradlaws.commands.symmetries import symmetries
@@ -16,7 +17,7 @@ app = typer.Typer(
     help="Finds every quantity that gradient training conserves, and proves that there are no others.",
     epilog="Exit status: 0 answered, 2 bad request, 3 the bounds do not meet.",
 )
-for command in (count, laws, check, watch, symmetries):
+for command in (count, laws, check, watch, symmetries, balance):
     app.command()(command)
 
 

@@ -137,7 +137,7 @@ def balanced(
             sizes[i] = lost
             worst = max(worst, size)
             if size > tolerance:
-                moved = {}
+                moved: State = {}
                 for piece, c in group.parts:
                     x = moved.get(piece.tensor, now[piece.tensor])
                     moved[piece.tensor] = put(x, piece, group.moved(piece.rows({piece.tensor: x}), c, element, piece))
@@ -173,7 +173,7 @@ def _best_scaling(group: Coupling, norms: list[tuple[Tensor, int]]) -> tuple[Ten
     t = torch.zeros_like(up)
     law = sum(c * n for n, c in norms)
     total = sum(abs(c) * n for n, c in norms)
-    size = float((law.abs() / total)[usable].max()) if bool(usable.any()) else 0.0  # type: ignore[union-attr, index]
+    size = float((law.abs() / total)[usable].max()) if bool(usable.any()) else 0.0  # type: ignore[union-attr]
     for _ in range(_NEWTON):
         slope = sum(2 * c * n * torch.exp(2 * c * t) for n, c in norms)
         bend = sum(4 * c * c * n * torch.exp(2 * c * t) for n, c in norms)
@@ -188,11 +188,12 @@ def _best_scaling(group: Coupling, norms: list[tuple[Tensor, int]]) -> tuple[Ten
 
 
 def _best_matrix(up: Tensor, down: Tensor) -> tuple[Tensor, float, int]:
-    """Least ``tr(P up) + tr(P^-1 down)`` over positive P = g^T g: a geometric mean of matrices (Pusz, Woronowicz 1975)."""
+    """Least ``tr(P up) + tr(P^-1 down)`` over P = g^T g: a geometric mean of matrices (Pusz, Woronowicz 1975)."""
     values, vectors = torch.linalg.eigh(up)
     other = torch.linalg.eigvalsh(down)
     usable = (values[:, 0] > _SINGULAR * values[:, -1]) & (other[:, 0] > _SINGULAR * other[:, -1])
-    law = (up - down).flatten(1).norm(dim=1) / (up.flatten(1).norm(dim=1) + down.flatten(1).norm(dim=1)).clamp_min(1e-300)
+    sizes = up.flatten(1).norm(dim=1) + down.flatten(1).norm(dim=1)
+    law = (up - down).flatten(1).norm(dim=1) / sizes.clamp_min(1e-300)
     size = float(law[usable].max()) if bool(usable.any()) else 0.0
     safe = values.clamp_min(1e-300)
     root, inverse = (_from(vectors, safe.pow(power)) for power in (0.5, -0.5))
@@ -229,8 +230,8 @@ def write(
         allowed = min(_ALLOWED.get(p.dtype, 0.1) for p in parameters.values()) if parameters else 0.0
         if not change <= allowed:
             raise InputError(
-                f"the outputs of {type(module).__name__} would change by {change:.1e} of their size: the weights are as "
-                "before; in this precision, or in the present mode, the groups found are no symmetries"
+                f"the outputs of {type(module).__name__} would change by {change:.1e} of their size: the weights are "
+                "as before; in this precision, or in the present mode, the groups found are no symmetries"
             )
     except BaseException:
         with torch.no_grad():

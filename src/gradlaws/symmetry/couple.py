@@ -63,7 +63,7 @@ def couplings(module: nn.Module, example_inputs: Any, *, seed: int = 0) -> tuple
     _, moving = seen.frozen_and_moving(frozenset(state))
     search = _Search(seen, probes)
     found = search.scalings(moving)
-    return tuple([*(search.widened(parts, width) for parts, width in found), *search.orthogonal(moving, found)])
+    return (*(search.widened(parts, width) for parts, width in found), *search.orthogonal(moving, found))
 
 
 def arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -104,12 +104,9 @@ def _probes(module: nn.Module, example_inputs: Any, count: int, random: torch.Ge
         parameters = {name: p for name, p in duplicate.named_parameters() if p.requires_grad}
         origin = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
         for _ in range(count):
-            for name, p in parameters.items():
-                usual = 0.5 * p.shape[-1] ** -0.5 if p.dim() > 1 else 0.3
-                p.data = usual * torch.randn(p.shape, generator=random, dtype=p.dtype) + origin[name]
+            perturb(parameters, origin, random)
             theta = {name: p.detach().unsqueeze(0) for name, p in parameters.items()}
-            draw = [_fresh(leaf, random) for leaf in pytree.tree_leaves((args, kwargs))]
-            some_args, some_kwargs = pytree.tree_unflatten(draw, pytree.tree_structure((args, kwargs)))
+            some_args, some_kwargs = fresh_inputs(args, kwargs, random)
             values = [v for v in outputs(duplicate, some_args, some_kwargs) if v.requires_grad]
             loss = sum((v * torch.randn(v.shape, generator=random, dtype=v.dtype)).sum() for v in values)
             gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)  # type: ignore[arg-type]
@@ -118,6 +115,21 @@ def _probes(module: nn.Module, example_inputs: Any, count: int, random: torch.Ge
                 for name, g in zip(parameters, gradients, strict=True)
             }
             yield Probe(theta, velocity, Reals())  # type: ignore[arg-type]
+
+
+def perturb(parameters: Mapping[str, Tensor], origin: Mapping[str, Tensor], random: torch.Generator) -> None:
+    """Set parameters to generic values near others."""
+    for name, p in parameters.items():
+        usual = 0.5 * p.shape[-1] ** -0.5 if p.dim() > 1 else 0.3
+        p.data = usual * torch.randn(p.shape, generator=random, dtype=p.dtype) + origin[name].detach()
+
+
+def fresh_inputs(
+    args: tuple[Any, ...], kwargs: dict[str, Any], random: torch.Generator
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Random numbers for floats, in float64; whole numbers as they are."""
+    draw = [_fresh(leaf, random) for leaf in pytree.tree_leaves((args, kwargs))]
+    return pytree.tree_unflatten(draw, pytree.tree_structure((args, kwargs)))
 
 
 def _fresh(leaf: Any, random: torch.Generator) -> Any:
@@ -148,7 +160,7 @@ class _Search:
         pairs = self._solve({1: [total(piece, state) for piece in first.values()]})
         together = [{piece.tensor for piece, _ in parts} for parts, _ in found]
         alone = [pair for pair in pairs if len(pair[0]) == 2]
-        return found + [p for p in alone if not {piece.tensor for piece, _ in p[0]} in together]
+        return found + [p for p in alone if {piece.tensor for piece, _ in p[0]} not in together]
 
     def _solve(self, groups: Groups) -> list[tuple[Parts, int]]:
         found: list[tuple[Parts, int]] = []
@@ -266,5 +278,3 @@ def _left(pieces: list[Contraction], found: list[tuple[Parts, int]]) -> list[Con
     """Pieces of axes that are in no coupling so far."""
     taken = {(piece.tensor, piece.axis) for parts, _ in found for piece, _ in parts}
     return [piece for piece in pieces if (piece.tensor, piece.axis) not in taken]
-
-
