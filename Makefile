@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test ci lint types readme examples benchmarks clean
+.PHONY: demo test ci lint types readme examples benchmarks browser clean
 
 demo: $(VENV)/.demo ## install, then the laws of a real network with a proof, then train it
 	$(BIN)/python examples/iris.py
@@ -29,6 +29,16 @@ examples: $(VENV)/.dev
 
 benchmarks: $(VENV)/.dev
 	set -e; for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark; done
+
+browser: ## the browser that tests read the report in, installed if it is not there
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then \
+		echo "chromium is there"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			chromium chromium-driver fonts-dejavu-core; \
+	else \
+		echo "install chromium and chromium-driver, as in: sudo apt-get install chromium chromium-driver" >&2; exit 1; \
+	fi
 
 # The exact version of torch comes first: a looser request may bring a build with gigabytes of CUDA.
 $(VENV)/.torch:

@@ -1,13 +1,20 @@
-"""What tracking costs: the time it takes as a part of the time of a training step, in one run.
+"""What tracking costs: steps with and without the tracker in turn, in one run.
 
-    python benchmarks/tracking_overhead.py
+    python benchmarks/tracking_overhead.py [--turns 12]
 
-A model of the shape of GPT-2, small enough that two cores train it at about one second a step, learns random tokens.
-The clock runs from the moment before the tracker looks at a step to the moment after, before and after the optimizer.
+Two equal models of the shape of GPT-2, small enough that two cores train them at one to two seconds a step, learn the
+same random tokens: one tracked, the other not, step by step in turn, so that whatever else the machine does slows both.
+The overhead is the time from the moment before the tracker looks at a step to the moment after, on both sides of the
+optimizer, as a part of the untracked step of the same turn; the median over the run. The last column is the cruder
+figure that needs no clock in hooks: tracked over untracked step, less one.
+
+With every=1 each step costs what a recorded one costs; with every=50 a fiftieth of that and the
+look at the steps between.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from statistics import median
 from typing import Any
@@ -19,10 +26,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 import gradlaws as gl
 
-LAYERS, HEADS, WIDTH, VOCABULARY, POSITIONS, BATCH = 4, 4, 256, 4096, 256, 8
+LAYERS, HEADS, WIDTH, VOCABULARY, POSITIONS, BATCH = 4, 4, 256, 4096, 256, 16
 EXAMPLE = {"input_ids": torch.tensor([[0, 1]]), "use_cache": False}
-PLANS = {(1, 1): 6, (1, 12): 13, (50, 1): 51}
-"""Steps between records and turns that laws take, and for how many steps."""
+PAIRS, EVERY = 11, 2
+"""Steps of each model, of which every second one is recorded."""
 
 TARGET = {1: 0.10, 50: 0.02}
 
@@ -61,12 +68,11 @@ def small_gpt2() -> nn.Module:
     return GPT2LMHeadModel(shape)
 
 
-def optimizers(model: nn.Module) -> dict[str, torch.optim.Optimizer]:
-    """The usual one, and one with an exact identity."""
-    return {
-        "AdamW": torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.0),
-        "SGD with momentum": torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9),
-    }
+OPTIMIZERS = {
+    "AdamW": lambda model: torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.0),
+    "SGD with momentum": lambda model: torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9),
+}
+"""The usual one, and one with an exact identity."""
 
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -78,51 +84,64 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
 
 
-def measured(
-    model: nn.Module, optimizer: torch.optim.Optimizer, laws: Any, every: int, turns: int
-) -> tuple[float, float, float]:
-    """Seconds of a step without the tracker, seconds of the tracker a step, and the largest unexplained part."""
-    watch, plain, spent = Stopwatch(), [], []
-    tracker = gl.track(model, optimizer, laws=laws, every=every, turns=turns)
-    outer = [optimizer.register_step_pre_hook(watch.start), optimizer.register_step_post_hook(watch.start)]
+def measured(models: list[nn.Module], make: Any, laws: Any, turns: int) -> dict[str, float]:
+    """Medians over the run: seconds of an untracked step, and parts of it that the tracker takes."""
+    (tracked, plain), watch = models, Stopwatch()
+    optimizers = [make(model) for model in models]
+    for model, optimizer in zip(models, optimizers, strict=True):
+        timed(model, optimizer, -1)  # the first step makes the state
+    tracker = gl.track(tracked, optimizers[0], laws=laws, every=EVERY, turns=turns)
+    outer = [optimizers[0].register_step_pre_hook(watch.start), optimizers[0].register_step_post_hook(watch.start)]
+    seconds, own, cruder = [], ([], []), []
     with tracker:
-        outer += [optimizer.register_step_pre_hook(watch.stop), optimizer.register_step_post_hook(watch.stop)]
-        for _ in range(PLANS[every, turns]):
-            before, started = watch.seconds, time.perf_counter()
-            step(model, optimizer)
-            whole, own = time.perf_counter() - started, watch.seconds - before
-            plain.append(whole - own)
-            spent.append(own)
+        outer += [optimizers[0].register_step_pre_hook(watch.stop), optimizers[0].register_step_post_hook(watch.stop)]
+        for turn in range(PAIRS):
+            before = watch.seconds
+            with_it, without = (timed(model, o, turn) for model, o in zip(models, optimizers, strict=True))
+            seconds.append(without)
+            own[turn % EVERY].append((watch.seconds - before) / without)
+            if turn % EVERY == 0:
+                cruder.append(with_it / without - 1)
     for hook in outer:
         hook.remove()
     assert tracker.findings == [], tracker.findings
-    if turns > 1:
-        own = sum(spent[:turns]) / turns  # one cycle: each law once
-    else:
-        recorded, other = spent[::every], [x for i, x in enumerate(spent) if i % every]
-        own = (median(recorded) + (every - 1) * median(other or [0.0])) / every
-    return median(plain), own, max(record.unexplained or 0.0 for record in tracker.latest)
+    same = zip(tracked.parameters(), plain.parameters(), strict=True)
+    assert all(torch.equal(p, q) for p, q in same), "tracking changed the training"
+    rest = max(record.unexplained or 0.0 for record in tracker.latest)
+    recorded, other = map(median, own)
+    return {"step": median(seconds), "recorded": recorded, "other": other, "cruder": median(cruder), "rest": rest}
+
+
+def timed(model: nn.Module, optimizer: torch.optim.Optimizer, turn: int) -> float:
+    """Seconds of one step; twins draw the same tokens."""
+    torch.manual_seed(turn + 1)
+    started = time.perf_counter()
+    step(model, optimizer)
+    return time.perf_counter() - started
 
 
 def main() -> None:
     """Print one line for each optimizer and interval."""
-    model = small_gpt2()
-    size = sum(p.numel() for p in model.parameters())
+    turns = int(sys.argv[2]) if sys.argv[1:2] == ["--turns"] else 1
+    models = [small_gpt2(), small_gpt2()]
+    size = sum(p.numel() for p in models[0].parameters())
     started = time.perf_counter()
-    laws = gl.track(model, torch.optim.SGD(model.parameters(), lr=0.1), EXAMPLE).laws
-    found = (
-        f"{sum(law.count for law in laws)} laws in {len(laws)} formulas, found in {time.perf_counter() - started:.1f} s"
-    )
-    print(f"{size / 1e6:.1f} million parameters, {found}; {torch.get_num_threads()} threads")
-    print(
-        f"{'optimizer':<20}{'every':>6}{'turns':>6}{'step':>10}{'tracker':>11}{'overhead':>10}{'target':>8}{'unexplained':>13}"
-    )
-    for name, optimizer in optimizers(model).items():
-        step(model, optimizer)  # the first step makes the state
-        for every, turns in PLANS:
-            plain, own, rest = measured(model, optimizer, laws, every, turns)
-            line = f"{name:<20}{every:>6}{turns:>6}{plain:>8.2f} s{1000 * own:>8.1f} ms{own / plain:>10.2%}"
-            print(f"{line}{TARGET[every]:>8.0%}{rest:>13.1e}", flush=True)
+    laws = gl.track(models[0], torch.optim.SGD(models[0].parameters(), lr=0.1), EXAMPLE).laws
+    spent = time.perf_counter() - started
+    print(f"{size / 1e6:.1f} million parameters, {BATCH * POSITIONS} tokens a step, {torch.get_num_threads()} threads")
+    print(f"{sum(law.count for law in laws)} laws in {len(laws)} formulas, found in {spent:.1f} s; turns={turns}")
+    heads = ("optimizer", "every", "step", "overhead", "target", "unexplained", "tracked/untracked - 1")
+    print("{:<20}{:>6}{:>9}{:>10}{:>8}{:>13}{:>23}".format(*heads))
+    for name, make in OPTIMIZERS.items():
+        found = measured(models, make, laws, turns)
+        for every, target in TARGET.items():
+            overhead = (found["recorded"] + (every - 1) * found["other"]) / every
+            cruder = f"{found['cruder']:.1%}" if every == 1 else ""
+            print(
+                f"{name:<20}{every:>6}{found['step']:>7.2f} s{overhead:>10.2%}{target:>8.0%}"
+                f"{found['rest']:>13.1e}{cruder:>23}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -101,6 +101,32 @@ class Head(nn.Module):
         return self.o(functional.scaled_dot_product_attention(self.q(x), self.k(x), self.v(x), is_causal=True))
 
 
+class Rotary(nn.Module):
+    """Queries and keys of two positions, turned by an angle and by twice that angle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k = (nn.Linear(2, 2, bias=False) for _ in range(2))
+
+    def forward(self, x):
+        angles = torch.tensor([[0.3], [0.6]])
+        q, k = ((y * angles.cos() + y.flip(-1) * angles.sin()) for y in (self.q(x), self.k(x)))
+        return q @ k.mT
+
+
+class Words(nn.Module):
+    """Tokens with one that is never trained, positions, and a layer that stands still."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.place = nn.Embedding(3, 2, padding_idx=1), nn.Embedding(2, 2)
+        self.norm, self.mix, self.out = nn.LayerNorm(2), nn.Linear(2, 2, bias=False), nn.Linear(2, 1)
+
+    def forward(self, tokens):
+        x = self.norm(self.token(tokens.view(2)) + self.place(torch.arange(2)))
+        return self.out(x + self.mix(x.detach()))
+
+
 MODULES = {
     "relu network": (lambda: nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)), (2,)),
     "tanh network": (lambda: nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2, bias=False)), (2,)),
@@ -114,20 +140,22 @@ MODULES = {
         lambda: nn.Sequential(nn.Conv1d(1, 2, 2), nn.ReLU(), nn.AvgPool1d(2), nn.Flatten(), nn.Linear(2, 1)),
         (1, 1, 3),
     ),
+    "rotary": (Rotary, (2, 2)),
+    "tokens": (Words, (1, 2)),
     "batch norm": (lambda: nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2), nn.Linear(2, 1)), (3, 1)),
 }
-"""Modules and the shapes of their inputs: gates, smooth functions, roots, masks, windows."""
+"""Modules and the shapes of their inputs: gates, smooth functions, roots, masks, windows, angles, tokens."""
 
 
 def asked(title: str) -> tuple[nn.Module, torch.Tensor]:
     """A module and its example input."""
     make, shape = MODULES[title]
-    return make(), torch.zeros(shape)
+    return make(), torch.zeros(shape, dtype=torch.int64 if title == "tokens" else torch.float32)
 
 
 @cache
 def certificate(title: str) -> gl.Certificate:
-    """One of the ten, or one of a module."""
+    """One of the models, or one of a module."""
     if title in MODULES:
         module, x = asked(title)
         return gl.certify(module, gl.laws(module, x), x)

@@ -67,6 +67,8 @@ class Steps(Family):
         if name == "generic":
             return constant_like(zlib.crc32(operands[0].encode()), some)
         known = [values[i] for i in operands]
+        if name == "still":
+            return formal.Jet(known[0].coefficients.detach(), some.field)
         if name == "sum":
             return reduce(add, known)
         if name == "dot":

@@ -177,6 +177,15 @@ def programs():
     yield "many steps", with_steps([["sum", 0]] * 150_000), "has more than 200000 steps, operands and entries"
     yield "many samples", mutant(good, ("model", "sample"), ["x"] * 300_000), "has more than 200000 steps"
     yield "two of a name", mutant(good, ("model", "parameters", 1), "0.weight[0]"), "two parameters of the same name"
+    no_token = "a sample has no token where 'tokens' has one"
+    yield "a token of one entry", mutant(good, ("model", "tokens"), [[0]]), "'tokens' are not pairs"
+    yield "a token beyond the sample", mutant(good, ("model", "tokens"), [[last, 1]]), "'tokens' are not pairs"
+    yield "a negative token", mutant(good, ("model", "tokens"), [[-1, 1]]), "expected 0 to 5000"
+    yield "a number that is no token", mutant(good, ("model", "tokens"), [[0, 1]]), no_token
+    words = document("tokens")
+    at, size = words["model"]["tokens"][0]
+    two = [*words["samples"][0][:at], *[1] * size, *words["samples"][0][at + size :]]
+    yield "two tokens at one place", mutant(words, ("samples", 0), two), no_token
     yield "a huge degree", with_steps(squares), "the degrees in the program are too large"
     yield "a huge degree and many terms", with_steps(sums), "the degrees in the program are too large"
     yield "a long word", mutant(good, ("words", 0), [0, 1] * 10), "a word is too long to be evaluated"
@@ -213,7 +222,14 @@ def tiny_program():
     """The network 1-1-1 as a program: ``c u gate w x``."""
     good, names = document("relu 1-1-1"), ["W1[0,0]", "W2[0,0]"]
     steps = [["dot", 0, 2], ["dot", 4, 5], ["dot", 1, 6], ["dot", 3, 7]]
-    model = {"kind": "program", "title": "it", "parameters": names, "sample": ["x", "c", "gate"], "steps": steps}
+    model = {
+        "kind": "program",
+        "title": "it",
+        "parameters": names,
+        "sample": ["x", "c", "gate"],
+        "tokens": [],
+        "steps": steps,
+    }
     return sealed({**good, "model": model})
 
 

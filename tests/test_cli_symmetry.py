@@ -9,8 +9,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from gradlaws.cli import app
-from gradlaws.errors import InputError
-from gradlaws.models.safetensors import read_weights, write_weights
+from gradlaws.models.weights import read_weights
 
 FACTORY = """
 import torch
@@ -60,7 +59,7 @@ def test_symmetries_as_json():
 def test_a_balanced_file_computes_the_same(network, tmp_path):
     model, factory, weights = network
     kept, out = weights.read_bytes(), tmp_path / "balanced.safetensors"
-    result = gradlaws("balance", weights, "--model", factory, "--output", out)
+    result = gradlaws("balance", weights, out, "--model", factory)
     assert result.exit_code == 0, result.output
     assert "1 groups balanced" in result.stdout
     balanced = safetensors.torch.load_file(out)
@@ -85,13 +84,13 @@ def test_bad_requests_write_nothing(network, tmp_path):
     safetensors.torch.save_file({"0.weight": torch.zeros(5, 3)}, short)
     for arguments, words in (
         ((weights, "--model", "relu 2-3-2"), "expected FILE.py:FACTORY"),
-        ((tmp_path / "none.safetensors", "--model", factory), "cannot read"),
-        ((broken, "--model", factory), "is not a safetensors file"),
-        ((tmp_path / "model.py", "--model", factory), "is not a safetensors file"),
+        ((tmp_path / "none.safetensors", "--model", factory), "none.safetensors"),
+        ((broken, "--model", factory), "safetensors"),
+        ((tmp_path / "model.py", "--model", factory), "safetensors"),
         ((short, "--model", factory), "lacks the parameter"),
         ((weights, "--model", factory.replace(":make", ":make_tanh")), "has shape"),
     ):
-        result = gradlaws("balance", *arguments, "--output", out)
+        result = gradlaws("balance", arguments[0], out, *arguments[1:])
         assert result.exit_code == 2
         assert words in result.stderr
         assert len(result.stderr.splitlines()) == 1
@@ -100,50 +99,6 @@ def test_bad_requests_write_nothing(network, tmp_path):
 
 def test_what_cannot_be_written_is_said(network, tmp_path):
     _, factory, weights = network
-    result = gradlaws("balance", weights, "--model", factory, "--output", tmp_path / "nowhere" / "out.safetensors")
+    result = gradlaws("balance", weights, tmp_path / "nowhere" / "out.safetensors", "--model", factory)
     assert result.exit_code == 2
-    assert "cannot write" in result.stderr
-
-
-KINDS = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
-
-
-def test_files_go_both_ways(tmp_path):
-    """Against the library: what we write it reads, what it writes we read."""
-    tensors = {str(kind): torch.arange(6).reshape(2, 3).to(kind) for kind in KINDS}
-    tensors |= {"empty": torch.zeros(0, 3), "scalar": torch.tensor(2.5)}
-    ours, theirs = tmp_path / "ours.safetensors", tmp_path / "theirs.safetensors"
-    write_weights(ours, tensors, {"a": "b"})
-    safetensors.torch.save_file(tensors, theirs, metadata={"a": "b"})
-    for read in (safetensors.torch.load_file(ours), read_weights(theirs)[0], read_weights(ours)[0]):
-        assert read.keys() == tensors.keys()
-        assert all(torch.equal(read[name], x) and read[name].dtype == x.dtype for name, x in tensors.items())
-    assert read_weights(theirs)[1] == {"a": "b"}
-
-
-FORGED = {
-    "a tensor outside": ({"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 64]}}, b"\0" * 8, "outside the file"),
-    "too few bytes": (
-        {"x": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}},
-        b"\0" * 8,
-        "does not have 8 bytes",
-    ),
-    "an unknown type": ({"x": {"dtype": "Q7", "shape": [2], "data_offsets": [0, 8]}}, b"\0" * 8, "unknown number type"),
-    "no header": ([1, 2], b"", "not a safetensors file"),
-}
-
-
-@pytest.mark.parametrize("name", FORGED)
-def test_a_forged_file_is_refused(tmp_path, name):
-    header, body, words = FORGED[name]
-    text = json.dumps(header).encode()
-    path = tmp_path / "forged.safetensors"
-    path.write_bytes(len(text).to_bytes(8, "little") + text + body)
-    with pytest.raises(InputError, match=words):
-        read_weights(path)
-
-
-def test_a_kind_of_number_that_files_do_not_know(tmp_path):
-    with pytest.raises(InputError, match=r"x holds torch\.complex64"):
-        write_weights(tmp_path / "x.safetensors", {"x": torch.zeros(2, dtype=torch.complex64)}, {})
-    assert list(tmp_path.iterdir()) == []
+    assert "nowhere" in result.stderr

@@ -7,7 +7,18 @@ import sys
 import gradlaws
 from gradlaws.laws.closure import close
 
-OPTIONAL = ("sympy", "flint", "lightning", "pytorch_lightning", "transformers", "matplotlib", "sklearn")
+OPTIONAL = (
+    "sympy",
+    "pyarrow",
+    "dask",
+    "distributed",
+    "flint",
+    "lightning",
+    "pytorch_lightning",
+    "transformers",
+    "matplotlib",
+    "sklearn",
+)
 
 
 def modules_after(statement):

@@ -22,6 +22,7 @@ FLOORS = [
     {"training"},
     {"report"},
     {"__init__"},
+    {"survey"},
     {"commands"},
     {"cli"},
 ]

@@ -1,13 +1,19 @@
 """gradlaws finds every quantity that gradient training conserves, and proves that there are no others."""
 
-from gradlaws.errors import ContradictionError, GradlawsError, InputError, TooLargeError, UnsupportedError
+from gradlaws.errors import GradlawsError
+from gradlaws.geometry.diffusion import diffuse
 from gradlaws.laws.answer import count, laws
 from gradlaws.laws.certificate import Certificate, certify
-from gradlaws.laws.count import Count, Evidence, Status
+from gradlaws.laws.count import Count, Status
 from gradlaws.laws.law import Law
 from gradlaws.laws.result import Answer
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
+from gradlaws.models.quiver import QuiverNetwork
+from gradlaws.models.radial import RadialMLP
+from gradlaws.symmetry.balance import balance_
+from gradlaws.symmetry.compress import compress
+from gradlaws.symmetry.distance import orbit_distance
 from gradlaws.symmetry.symmetries import symmetries
 from gradlaws.training.track import track
 
@@ -18,24 +24,26 @@ __all__ = [
     "count",
     "laws",
     "certify",
-    # the groups behind the laws
-    "symmetries",
     # what a real run makes of them
     "track",
+    # the groups behind the laws, and what they are good for
+    "symmetries",
+    "balance_",
+    "orbit_distance",
+    "compress",
+    # the geometry of training
+    "diffuse",
     # what they are asked about
     "Family",
     "Network",
+    "RadialMLP",
+    "QuiverNetwork",
     # what they answer
     "Answer",
     "Certificate",
     "Count",
-    "Evidence",
     "Law",
     "Status",
-    # what can go wrong
-    "ContradictionError",
+    # what can go wrong; its kinds are in gradlaws.errors
     "GradlawsError",
-    "InputError",
-    "TooLargeError",
-    "UnsupportedError",
 ]

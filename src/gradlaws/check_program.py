@@ -99,7 +99,7 @@ class Residues:
         if name == "reciprocal":
             return self._inverse(u)
         if name == "root" and self.exact:
-            return self._root(u)
+            return self.root(u)
         if name in ("sine", "cosine"):
             t = self._value("angle", u)
             return (2 * t if name == "sine" else 1 - t * t) * self._inverse(1 + t * t) % self.prime
@@ -126,7 +126,7 @@ class Residues:
             raise check.Failed("the program divides by zero at the point or at a random one")
         return pow(u, -1, self.prime)
 
-    def _root(self, u: int) -> int:
+    def root(self, u: int) -> int:
         """``r**2 u = 1``, by a power: the prime is 3 modulo 4."""
         r = pow(self._inverse(u), (self.prime + 1) // 4, self.prime)
         if r * r * u % self.prime != 1:
@@ -247,8 +247,9 @@ def slope(field: Arithmetic, name: str, u: Number) -> Number:
 class Program:
     """Parameters, then a sample, then steps are numbered from 0 on; a step has a name and the numbers of operands.
 
+    A token is in a sample as its row of the unit matrix, without the last entry: that is one minus the others.
     ``sum`` adds, ``dot`` adds the products of its first and second, third and fourth operand and so on, functions have
-    one operand, and ``number`` and ``generic`` stand for themselves.
+    one operand, so has ``still``, through which nothing is learnt, and ``number`` and ``generic`` stand for themselves.
     """
 
     title: str
@@ -256,6 +257,7 @@ class Program:
     sample_size: int
     steps: list[Step]
     prime: int
+    tokens: int = 0  # how many places of a sample hold one
     degree = 0  # what check.py bounds for other models; see Bounds
     scope = "for every data set and every loss whose inputs and derivatives are samples of the program"
 
@@ -282,6 +284,8 @@ class Program:
         equations = ", ".join(EQUATIONS[name][0] for name in used if name in EQUATIONS)
         known = [f"of its functions only symmetries and {equations} are used"] * bool(equations)
         known += ["its generic numbers may be any"] * ("generic" in used)
+        known += [f"{self.tokens} places of a sample hold a token, and the laws hold for mixtures of tokens too"]
+        known = known if self.tokens else known[:-1]
         said = f" ({'; '.join(known)})" if known else ""
         return f"the program {self.title!r} of {len(self.steps)} steps{said}"
 
@@ -294,7 +298,7 @@ def gradient(steps: list[Step], field: Arithmetic, theta: Sequence[Number], s: S
     back: list[Number] = [0] * (len(values) - 1) + [1]
     for at in range(len(values) - 1, len(theta) + len(s) - 1, -1):
         (name, *operands), weight = steps[at - len(theta) - len(s)], field.reduce(back[at])
-        if (isinstance(weight, int) and weight == 0) or name in ("number", "generic"):
+        if (isinstance(weight, int) and weight == 0) or name in ("number", "generic", "still"):
             continue
         if name == "sum":
             slopes = [(i, 1) for i in operands]
@@ -317,6 +321,8 @@ def value_of(step: Step, values: list[Number], field: Arithmetic) -> Number:
         return field.generic(operands[0])
     if name == "sum":
         return sum(values[i] for i in operands)
+    if name == "still":
+        return values[operands[0]]
     if name == "dot":
         return check.dot((values[i] for i in operands[::2]), (values[i] for i in operands[1::2]))
     return field.call(name, values[operands[0]])
@@ -363,7 +369,7 @@ def starting(kind: str, count: int) -> tuple[Arithmetic, list[Number]]:
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 PROGRAM = {"kind": re.compile("program"), "title": check.TEXT, "parameters": [check.TEXT], "sample": [check.TEXT]}
-PROGRAM |= {"steps": [list]}
+PROGRAM |= {"tokens": [[check.INDEX]], "steps": [list]}
 NUMBER = re.compile(rf"-?[0-9]{{1,{check.MAX_DIGITS}}}(/[1-9][0-9]{{0,{check.MAX_DIGITS}}})?")
 
 
@@ -373,7 +379,10 @@ def read_model(document: dict[str, Any]) -> Any:
     if value.get("kind") != "program":
         return check.read_model(value)
     check.fit(value, PROGRAM, "the model")
-    program = Program(value["title"], value["parameters"], len(value["sample"]), value["steps"], document["prime"])
+    tokens = value["tokens"]
+    program = Program(
+        value["title"], value["parameters"], len(value["sample"]), value["steps"], document["prime"], len(tokens)
+    )
     if program.cost > MAX_COST:
         raise check.Unreadable(f"the program has more than {MAX_COST} steps, operands and entries")
     first = len(program.parameters) + program.sample_size
@@ -382,6 +391,11 @@ def read_model(document: dict[str, Any]) -> Any:
             raise check.Unreadable(f"step {at} of the program is no step: {[name, *operands][:4]!a:.99}")
     if not program.steps or len(set(program.parameters)) < len(program.parameters):
         raise check.Unreadable("the program has no steps, or two parameters of the same name")
+    if not all(len(token) == 2 and sum(token) <= program.sample_size for token in tokens):
+        raise check.Unreadable("'tokens' are not pairs of a first entry of a sample and a number of entries")
+    rows = [sample[at : at + size] for sample in document.get("samples", []) for at, size in tokens]
+    if not all(set(row) <= {0, 1} and sum(row) <= 1 for row in rows):
+        raise check.Unreadable("a sample has no token where 'tokens' has one: zeros, and at most one 1, are expected")
     if program.prime % 4 != 3 and any(step[0] == "root" for step in program.steps):
         raise check.Unreadable(f"the modulus {program.prime} is not 3 modulo 4, as programs with roots need it")
     return program
@@ -394,7 +408,7 @@ def fits(name: str, operands: list[Any], before: int) -> bool:
         if not (len(operands) == 1 and type(operands[0]) is str and pattern.fullmatch(operands[0])):
             return False
         return name == "generic" or str(Fraction(operands[0])) == operands[0]
-    counts = name == "sum" or len(operands) % 2 == 0 if name in ("sum", "dot") else name in EQUATIONS
+    counts = name == "sum" or len(operands) % 2 == 0 if name in ("sum", "dot") else name in EQUATIONS or name == "still"
     one = name in ("sum", "dot") or len(operands) == 1
     return bool(operands) and counts and one and all(type(i) is int and 0 <= i < before for i in operands)
 

@@ -6,9 +6,24 @@ import typer
 
 from gradlaws.commands.balance import balance
 from gradlaws.commands.check import check
+from gradlaws.commands.compress import compress
 from gradlaws.commands.laws import count, laws
+from gradlaws.commands.report import report
+from gradlaws.commands.survey import survey
 from gradlaws.commands.symmetries import symmetries
 from gradlaws.commands.watch import watch
+
+COMMANDS = (
+    count,
+    laws,
+    check,
+    survey,
+    watch,
+    report,
+    symmetries,
+    balance,
+    compress,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -17,7 +32,7 @@ app = typer.Typer(
     help="Finds every quantity that gradient training conserves, and proves that there are no others.",
     epilog="Exit status: 0 answered, 2 bad request, 3 the bounds do not meet.",
 )
-for command in (count, laws, check, watch, symmetries, balance):
+for command in COMMANDS:
     app.command()(command)
 
 

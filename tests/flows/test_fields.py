@@ -38,8 +38,8 @@ SHEET = [
     ("1", parametrised(["x", "y", "z"], ["x*y*z"]), 2, 2),
     ("61", parametrised(PAIR, [f"u{i}*v{i}" for i in range(3)]), 3, 3),
     ("62", parametrised(PAIR, [f"u{i}**2 - v{i}**2" for i in range(3)]), 3, 3),
-    ("63", gram(2, 3), 0, 2),  # ratios of minors of U: rational, and not searched for
-    ("63", gram(2, 4), 0, 4),
+    ("63", gram(2, 3), 2, 2),  # ratios of minors of U
+    ("63", gram(2, 4), 4, 4),
     ("63", gram(3, 2), 0, 0),
     ("64", rank_one(2, 2, 2), 2, 2),
     ("64", rank_one(1, 2, 3), 2, 2),
@@ -63,6 +63,11 @@ SYSTEMS = {
     "a rotation, at any speed": (["x", "y", "z"], [["y/(x+z)", "-x/(x+z)", "0"]], ["z", "x^2 + y^2"]),
     "a car": (["x", "y", "c", "s"], [["c", "s", "0", "0"], ["0", "0", "-s", "c"]], ["c^2 + s^2"]),
     "a ratio": (["x", "y"], [["x", "y"]], ["log x - log y"]),
+    "a spring with friction": (
+        ["t", "x", "v"],
+        [["1", "v", "-3*v - 2*x"]],
+        ["exp(2 t) (x + v)", "exp(t) (2 x + v)"],
+    ),
 }
 
 

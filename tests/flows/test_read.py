@@ -5,9 +5,12 @@ from fractions import Fraction
 import pytest
 
 from gradlaws.errors import InputError
+from gradlaws.flows.decay import WeightDecay
 from gradlaws.flows.metric import ENTROPY, Geometry, Hessian, Hypentropy, Power, mirror, rates
 from gradlaws.flows.momentum import Descent, HeavyBall, Nesterov
+from gradlaws.flows.natural import Natural
 from gradlaws.flows.read import FLOWS, read_flow
+from gradlaws.flows.signs import SignFlow
 
 READ = {
     "gradient": Descent(),
@@ -27,6 +30,13 @@ READ = {
     "momentum:tau=0.5": HeavyBall(Fraction(1, 2)),
     "momentum:mirror:entropy": HeavyBall(Fraction(1), mirror(ENTROPY)),
     "momentum:tau=2:rates:W1=3": HeavyBall(Fraction(2), rates({"W1": Fraction(3)})),
+    "decay": WeightDecay(Fraction(1)),
+    "decay:lambda=1/100": WeightDecay(Fraction(1, 100)),
+    "decay:lambda=2/t": WeightDecay(Fraction(2), fading=True),
+    "decay:lambda=2:rates:W1=3": WeightDecay(Fraction(2), metric=rates({"W1": Fraction(3)})),
+    "natural": Natural(),
+    "natural:blocks": Natural(blocks=True),
+    "sign": SignFlow,
     "nesterov": Nesterov(3),
     "nesterov:k=2:mirror:burg": Nesterov(2, mirror(Power(2))),
 }
@@ -65,6 +75,10 @@ def test_every_example_of_the_message_is_read(text):
         ("momentum:nu=1", "cannot read 'nu=1'"),
         ("nesterov:k=1/2", "damping 1/2/t in 'nesterov:k=1/2': expected a whole number"),
         ("nesterov:tau=1", "cannot read 'tau=1'"),
+        ("decay:tau=1", "cannot read 'tau=1'"),
+        ("decay:lambda=x/t", "'x' in 'decay:lambda=x/t' is not a number"),
+        ("sign:mirror:entropy", "unknown flow 'sign:mirror:entropy'"),
+        ("natural:layers", "unknown flow 'natural:layers'"),
     ],
 )
 def test_what_is_not_understood_gets_a_sentence(text, words):

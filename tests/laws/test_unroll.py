@@ -20,6 +20,7 @@ def test_the_program_of_a_module():
         "title": "Sequential",
         "parameters": ["0.weight[0,0]", "0.bias[0]", "2.weight[0,0]"],
         "sample": ["input input[0]", "choice relu[0]", "cotangent 0[0]"],
+        "tokens": [],
         "steps": [["dot", 0, 3], ["sum", 1, 6], ["dot", 4, 7], ["dot", 2, 8], ["dot", 5, 9]],
     }
 
@@ -59,13 +60,34 @@ def test_roots_of_parameters_are_found_by_trying_points():
     assert verdict(gl.certify(module, gl.laws(module, x), x).document).startswith("CERTAIN(")
 
 
-class Stopped(nn.Module):
+def test_tokens_are_one_hot_rows_without_their_last_entry():
+    """``c (t W_0 + (1 - t) W_1)``."""
+    assert unroll(from_module(nn.Embedding(2, 1), torch.tensor([0])))["steps"] == [
+        ["number", "1"],
+        ["number", "-1"],
+        ["dot", 2, 5],
+        ["sum", 4, 6],
+        ["dot", 0, 2, 1, 7],
+        ["dot", 3, 8],
+    ]
+
+
+class Placed(nn.Module):
     def __init__(self):
         super().__init__()
-        self.a, self.b = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.token, self.place = nn.Embedding(3, 2), nn.Embedding(2, 2)
 
-    def forward(self, x):
-        return self.b(self.a(x).detach())
+    def forward(self, tokens):
+        return self.token(tokens) + self.place(torch.arange(2))
+
+
+def test_laws_may_rest_on_there_being_one_token_at_each_place():
+    """All tokens together move as all positions together do."""
+    module = Placed()
+    tokens = torch.tensor([0, 1])
+    answer = gl.laws(module, tokens)
+    assert [law.text for law in answer.laws] == ["sum token.weight[:,k] - sum place.weight[:,k]"]
+    assert verdict(gl.certify(module, answer, tokens).document).startswith("PROVED: ")
 
 
 class Routed(nn.Module):
@@ -77,20 +99,18 @@ class Routed(nn.Module):
         return self.a(x).topk(1).values
 
 
-class Rotated(nn.Module):
+class Counted(nn.Module):
     def __init__(self):
         super().__init__()
-        self.a = nn.Linear(2, 2)
+        self.table = nn.Embedding(3, 2)
 
-    def forward(self, x):
-        return self.a(x) * torch.sin(torch.arange(2) / 3)
+    def forward(self, tokens):
+        return self.table(tokens) * (tokens != 0).unsqueeze(-1)
 
 
 REFUSED = {
-    "tokens": (nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 2)), torch.tensor([[1, 2]]), "its inputs are tokens"),
-    "a stopped gradient": (Stopped(), torch.zeros(2), "cannot hold a gradient that is stopped"),
+    "masks of tokens": (Counted(), torch.tensor([1, 2]), "cannot hold what aten.ne makes of whole numbers"),
     "routing": (Routed(), torch.zeros(2), "cannot hold a discrete choice"),
-    "rotary tables": (Rotated(), torch.zeros(2), "cannot hold sines and cosines of constants"),
 }
 
 

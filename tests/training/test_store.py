@@ -17,7 +17,7 @@ from gradlaws.training.record import Finding, LawRecord, RunRecord, StepRecord
 from gradlaws.training.store import Store
 
 RUN = RunRecord("first", "Net", "SGD", 1, 10, 100.0)
-LAWS = [LawRecord(i, f"|W{i}|^2", f"W_{i}", "block", "trace", 2, 1, f"block.W{i}") for i in range(3)]
+LAWS = [LawRecord(i, f"|W{i}|^2", f"W_{i}", "block", "trace", 2, 1, f"block.W{i}", 1e-7) for i in range(3)]
 FINDING = Finding(2, "tied weights", 1, "block", "block.W1", 0.5, "the weights are tied")
 
 
@@ -131,7 +131,7 @@ def test_a_store_of_another_version(path):
         connection.execute("PRAGMA user_version = 7")
     connection.close()
     for use in (lambda: Store.begin(path, RUN, LAWS), lambda: stores.runs(path)):
-        with pytest.raises(InputError, match="is a store of version 7, and this gradlaws reads and writes version 1"):
+        with pytest.raises(InputError, match="is a store of version 7, and this gradlaws reads and writes version 2"):
             use()
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 import gradlaws as gl
 from gradlaws.training import store as stores
-from gradlaws.training.track import TrackingWarning
+from gradlaws.training.find import TrackingWarning
 from tests.training.runs import LAWS, Loop, classifier, start
 
 

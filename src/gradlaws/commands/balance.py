@@ -13,33 +13,39 @@ from gradlaws.commands.asked import Quiet, Seed
 from gradlaws.commands.terminal import courteous, progress, show
 from gradlaws.errors import InputError
 from gradlaws.models.load import is_factory, load_factory
-from gradlaws.models.safetensors import read_weights, write_weights
+from gradlaws.models.weights import read_weights, writable_weights, write_weights
 from gradlaws.symmetry.balance import balance_
 
 
 def balance(
-    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="A .safetensors file; it is left as it is.")],
+    weights: Annotated[Path, typer.Argument(metavar="IN.safetensors", help="The weights; they are left as they are.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="Where the balanced weights go.")],
     model: Annotated[
-        str, typer.Option(metavar="FILE.py:FACTORY", help="A function that returns (module, example_inputs).")
+        str,
+        typer.Option(
+            metavar="FILE.py:FACTORY", help="A function that returns (module, example_inputs); this runs the file."
+        ),
     ],
-    output: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where to write the balanced weights, whole or not at all.")
-    ],
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there.")] = False,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Move WEIGHTS to the point of least norm that computes the same function."""
+    """Write the weights of least norm that compute the same function; IN is left as it is."""
     with courteous():
+        target = writable_weights(output, replace=force)
+        if target == weights.resolve():
+            raise InputError(f"{str(output)!r} is the input: expected another name")
         if not is_factory(model):
-            raise InputError(f"cannot read the model {model!r}: expected FILE.py:FACTORY")
+            raise InputError(f"cannot read --model {model!r}: expected FILE.py:FACTORY")
         module, example_inputs = load_factory(model)
         tensors, metadata = read_weights(weights)
         _load(module, tensors, weights)
         with progress(quiet) as listener:
             result = balance_(module, example_inputs, seed=seed, tolerance=_tolerance(module), on_progress=listener)
-        changed = {name: p for name, p in module.state_dict().items() if name in tensors}
-        write_weights(output, {name: changed[name] for name in tensors}, metadata)
-        show(str(output) if quiet else f"{result}\nwrote {output}")
+        changed = module.state_dict()
+        write_weights(target, {name: changed[name] for name in tensors}, metadata)
+        if not quiet:
+            show(f"{result}\nwrote {output}")
 
 
 def _load(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -36,9 +36,8 @@ class Residues:
 
     def of(self, x: Tensor) -> Tensor:
         """Residues of the entries of a tensor, which may hold floats, whole numbers or truth values."""
-        flat = x.detach().to(device="cpu", dtype=torch.float64).flatten()
-        unique, inverse = flat.unique(return_inverse=True)
-        table = torch.tensor([self._number(value) for value in unique.tolist()], dtype=torch.float64)
+        unique, inverse = distinct(x)
+        table = torch.tensor([self._number(value) for value in unique], dtype=torch.float64)
         return table[inverse].reshape(x.shape).to(self.field.device)
 
     def exact(self, x: Tensor) -> Tensor:
@@ -59,17 +58,10 @@ class Residues:
 
     def circle(self, angles: Tensor) -> tuple[Tensor, Tensor]:
         """Sines and cosines: angles with an integer ratio lie on multiples of one point of the circle."""
-        flat = angles.detach().to(device="cpu", dtype=torch.float64).flatten()
-        unique, inverse = flat.unique(return_inverse=True)
-        bases: list[float] = []
-        points = {0.0: (0, 1)}
-        for angle in sorted({abs(value) for value in unique.tolist()} - {0.0}):
-            base, multiple = next(((b, m) for b in bases if (m := _multiple(angle, b))), (angle, 1))
-            if multiple == 1 and base == angle:
-                bases.append(angle)
-            points[angle] = self._power(base, multiple)
+        unique, inverse = distinct(angles)
+        points = {angle: self._power(base, multiple) for angle, (base, multiple) in bases(unique).items()}
         p = self.field.prime
-        pairs = [((s if a >= 0 else -s) % p, c) for a in unique.tolist() for s, c in [points[abs(a)]]]
+        pairs = [((s if a >= 0 else -s) % p, c) for a in unique for s, c in [points[abs(a)]]]
         table = torch.tensor(pairs, dtype=torch.float64)[inverse].reshape(*angles.shape, 2).to(self.field.device)
         return table[..., 0], table[..., 1]
 
@@ -97,6 +89,24 @@ class Residues:
             s, c = 2 * s * c % p, (c * c - s * s) % p
             multiple >>= 1
         return sine, cosine
+
+
+def distinct(x: Tensor) -> tuple[list[float], Tensor]:
+    """The different entries of a tensor, and which of them each entry is."""
+    unique, inverse = x.detach().to(device="cpu", dtype=torch.float64).flatten().unique(return_inverse=True)
+    return unique.tolist(), inverse
+
+
+def bases(angles: list[float]) -> dict[float, tuple[float, int]]:
+    """Each angle, without its sign, as a whole multiple of an angle of the list; equal ones have equal multiples."""
+    found: dict[float, tuple[float, int]] = {0.0: (1.0, 0)}
+    used: list[float] = []
+    for angle in sorted({abs(value) for value in angles} - {0.0}):
+        base, multiple = next(((b, m) for b in used if (m := _multiple(angle, b))), (angle, 1))
+        if base == angle:
+            used.append(angle)
+        found[angle] = base, multiple
+    return found
 
 
 def is_small(value: Fraction) -> bool:

@@ -42,6 +42,13 @@ class Data:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class OneHot:
+    """Whole numbers as rows of scalars ``[*shape, rows]``, for runs on a tape: which scalar is 1 is left open."""
+
+    rows: Jet
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Masked:
     """A jet some of whose entries, ``dead [batch or 1, *shape]``, are minus infinity: softmax makes them zero."""
 
@@ -157,6 +164,8 @@ def _call(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any], context:
     if name.startswith("aten._assert"):
         return None  # checks of whole numbers, which recording already passed
     leaves = pytree.tree_leaves((args, kwargs))
+    if isinstance(args and args[0], OneHot):
+        return _moved(node, *args, **kwargs)
     if any(isinstance(x, Jet | Masked) for x in leaves) or name in _ALWAYS_EXACT:
         rule = RULES.get(name)
         if rule is None:
@@ -175,6 +184,18 @@ def _call(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any], context:
         return _per_example(node.target, args, kwargs)
     return node.target(*args, **kwargs)  # type: ignore[operator]
 
+
+def _moved(node: fx.Node, x: OneHot, *args: Any, **kwargs: Any) -> OneHot:
+    """Whole numbers that are reshaped or copied."""
+    name, c = operation(node), x.rows.coefficients
+    if name not in COPIES:
+        raise UnsupportedError(f"a certificate cannot hold what {name} makes of whole numbers at {user_line(node)}")
+    shape = node.target(torch.zeros(x.rows.shape[:-1]), *args, **kwargs).shape  # type: ignore[operator]
+    return OneHot(Jet(c.reshape(1, 1, *shape, c.shape[-1]), x.rows.field))
+
+
+COPIES = frozenset(f"aten.{name}" for name in ("view", "reshape", "clone", "alias", "to", "_to_copy", "unsqueeze"))
+"""Operations that change neither the numbers of a tensor nor their order."""
 
 _ALWAYS_EXACT = ("aten.sin", "aten.cos", "aten.bernoulli")
 """Tables of rotary embeddings are made of constants but obey the addition law: they are exact from the start.

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from gradlaws.errors import TooLargeError, UnsupportedError
-from gradlaws.exact.constants import is_small
+from gradlaws.exact.constants import bases, distinct, is_small
 from gradlaws.exact.field import PrimeField
 
 Step = tuple[Any, ...]
@@ -72,14 +72,17 @@ class Tape:
 
     def of(self, x: Tensor) -> Tensor:
         """The constants of a program: small rationals are themselves, other floats generic, opposite ones opposite."""
-        flat = x.detach().to(device="cpu", dtype=torch.float64).flatten()
-        unique, inverse = flat.unique(return_inverse=True)
-        table = torch.tensor([self._constant(value) for value in unique.tolist()], dtype=torch.float64)
+        unique, inverse = distinct(x)
+        table = torch.tensor([self._constant(value) for value in unique], dtype=torch.float64)
         return table[inverse].reshape(x.shape)
 
     def circle(self, angles: Tensor) -> tuple[Tensor, Tensor]:
-        """Tables of rotary embeddings have no steps so far."""
-        raise UnsupportedError("a certificate cannot hold sines and cosines of constants")
+        """Sines and cosines of generic angles, and of their whole multiples by the addition law."""
+        unique, inverse = distinct(angles)
+        points = {angle: self._rotated(base, multiple) for angle, (base, multiple) in bases(unique).items()}
+        pairs = [(s if a >= 0 else self._negative(s), c) for a in unique for s, c in [points[abs(a)]]]
+        table = torch.tensor(pairs, dtype=torch.float64)[inverse].reshape(*angles.shape, 2)
+        return table[..., 0], table[..., 1]
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         """Entrywise sum."""
@@ -88,7 +91,7 @@ class Tape:
 
     def negate(self, a: Tensor) -> Tensor:
         """Entrywise negative."""
-        return self.multiply(a, torch.tensor(float(self.number(Fraction(-1)))))
+        return self._each(map(self._negative, _whole(a)), a.shape)
 
     def multiply(self, a: Tensor, b: Tensor) -> Tensor:
         """Entrywise product."""
@@ -135,9 +138,32 @@ class Tape:
             out.append(self._dot((left[i], self._times(entry[i, j].item(), right[j])) for i, j in places))
         return self._each(out, (1, 1, *shape))
 
+    def still(self, x: Tensor) -> Tensor:
+        """The same values, through which no gradient comes back."""
+        return self._each((self._step(("still", i)) for i in _whole(x)), x.shape)
+
     def call(self, names: Sequence[str], u: Tensor) -> list[Tensor]:
         """Smooth functions of the entries."""
         return [self._each((self._function(name, i) for i in _whole(u)), u.shape) for name in names]
+
+    def _negative(self, i: int) -> int:
+        return self._dot([(self.number(Fraction(-1)), i)])
+
+    def _rotated(self, base: float, multiple: int) -> tuple[int, int]:
+        """Numbers of the sine and the cosine of a multiple of an angle, by repeated squaring."""
+        angle = self._step(("generic", f"angle {_single(base)}"))
+        s, c = (self._step((name, angle)) for name in ("sine", "cosine"))
+        sine, cosine = ZERO, ONE
+        while multiple:
+            if multiple & 1:
+                sine, cosine = self._turned(sine, cosine, s, c)
+            s, c = self._turned(s, c, s, c)
+            multiple >>= 1
+        return sine, cosine
+
+    def _turned(self, s: int, c: int, sine: int, cosine: int) -> tuple[int, int]:
+        """The addition law."""
+        return self._dot([(s, cosine), (c, sine)]), self._dot([(c, cosine), (self._negative(s), sine)])
 
     def _function(self, name: str, u: int) -> int:
         step = self.steps[u]
@@ -165,9 +191,8 @@ class Tape:
             )
         if is_small(Fraction(value)):
             return self.number(Fraction(value))
-        size = torch.tensor(abs(value), dtype=torch.float32).item()  # casts do not matter
-        positive = self._step(("generic", f"{size:.9g}"))
-        return positive if value > 0 else self._dot([(self.number(Fraction(-1)), positive)])
+        positive = self._step(("generic", _single(abs(value))))
+        return positive if value > 0 else self._negative(positive)
 
     def _sum(self, operands: Iterable[int]) -> int:
         terms = sorted(i for i in operands if i != ZERO)
@@ -201,6 +226,11 @@ def _leaf(op: Callable[[Tensor], Any], number: int, x: Tensor) -> Tensor:
     """One of the arrays that a map returns."""
     leaf: Tensor = pytree.tree_leaves(op(x))[number]
     return leaf
+
+
+def _single(value: float) -> str:
+    """A float, rounded to single precision so that casts do not matter."""
+    return f"{torch.tensor(value, dtype=torch.float32).item():.9g}"
 
 
 def _whole(x: Tensor) -> list[int]:

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from gradlaws.errors import InputError
+from gradlaws.flows.decay import WeightDecay
 from gradlaws.flows.flow import Flow
 from gradlaws.flows.metric import ENTROPY, FLAT, Geometry, Hessian, Hypentropy, Metric, Power, mirror, rates
 from gradlaws.flows.momentum import Descent, HeavyBall, Nesterov
+from gradlaws.flows.natural import Natural
+from gradlaws.flows.signs import SignFlow
 from gradlaws.models.family import Family
 
 Training = Callable[[Family], Flow]
@@ -16,7 +19,8 @@ Training = Callable[[Family], Flow]
 
 FLOWS = (
     "gradient, gradient:rates:W1=1/10, mirror:entropy, mirror:entropy:W2, momentum, momentum:tau=1/2, nesterov, "
-    "nesterov:k=3, momentum:mirror:entropy"
+    "nesterov:k=3, momentum:mirror:entropy, decay:lambda=1/100, decay:lambda=2/t, "
+    "natural, natural:blocks, sign"
 )
 _MIRRORS = "entropy, burg, hypentropy or hypentropy=BETA, pnorm=P, hessian=EXPRESSION in x"
 
@@ -24,9 +28,11 @@ _MIRRORS = "entropy, burg, hypentropy or hypentropy=BETA, pnorm=P, hessian=EXPRE
 def read_flow(text: str) -> Training:
     """How the text says a model is trained.
 
-    The first word is ``gradient``, ``mirror``, ``momentum`` (constant friction tau, 1 if nothing is said) or
-    ``nesterov`` (friction k/t, k = 3 if nothing is said); then the metric: ``mirror:MAP``, for all parameters or for
-    those listed after it, or ``rates:NAME=RATE,...``.
+    The first word is ``gradient``, ``mirror``, ``momentum`` (constant friction tau, 1 if nothing is said),
+    ``nesterov`` (friction k/t, k = 3 if nothing is said) or ``decay`` (weight decay lambda, a number or k/t, 1 if
+    nothing is said); then the metric: ``mirror:MAP``, for all parameters or for those listed after it, or
+    ``rates:NAME=RATE,...``. Or all of it is ``sign``: gradients enter by their signs only; ``natural``: natural
+    gradient; or ``natural:blocks``: with one block of the Fisher matrix for each tensor.
 
     Raises:
         InputError: a word is not understood.
@@ -44,7 +50,22 @@ def read_flow(text: str) -> Training:
         if k.denominator != 1:
             raise InputError(f"damping {k}/t in {text!r}: expected a whole number k over t")
         return Nesterov(int(k), _geometry(rest, text))
+    if head == "decay":
+        return _decay(rest, text)
+    if head == "sign" and not rest:
+        return SignFlow
+    if head == "natural" and rest in ([], ["blocks"]):
+        return Natural(blocks=bool(rest))
     raise InputError(f"unknown flow {text!r}: expected one such as {FLOWS}")
+
+
+def _decay(words: list[str], text: str) -> WeightDecay:
+    """``lambda=1/2`` or ``lambda=2/t``, then the metric."""
+    if words and words[0].startswith("lambda=") and words[0].endswith("/t"):
+        k = _number(words[0].removeprefix("lambda=").removesuffix("/t"), text)
+        return WeightDecay(k, True, _geometry(words[1:], text))
+    rate, rest = _option("lambda", words, text, Fraction(1))
+    return WeightDecay(rate, False, _geometry(rest, text))
 
 
 def _option(name: str, words: list[str], text: str, default: Fraction) -> tuple[Fraction, list[str]]:

@@ -8,8 +8,6 @@ or, instead of fields, ``potentials = ["x*y"]``: the functions whose gradients a
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +18,7 @@ from gradlaws.exact.expression import Quotient, read_expression
 from gradlaws.flows.fields import Fields, gradients, vector_fields
 from gradlaws.flows.flow import Flow
 from gradlaws.models.family import Family
+from gradlaws.models.located import located, read_toml
 from gradlaws.models.symbolic import numbered, parametrised
 
 _KEYS = ("variables", "fields", "potentials")
@@ -36,23 +35,16 @@ def read_fields_file(path: Path) -> Family | Flow:
     Raises:
         InputError: the file is not there or not understood; the message names the line.
     """
-    try:
-        source = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {str(path)!r}: {error}") from None
-    try:
-        document = tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is not TOML: {error}") from None
-    return _File(path, source).read(document)
+    document, lines = read_toml(path)
+    return _File(path, lines).read(document)
 
 
 class _File:
     """A file that knows where its parts are written."""
 
-    def __init__(self, path: Path, source: str) -> None:
+    def __init__(self, path: Path, lines: list[str]) -> None:
         self._path = path
-        self._lines = source.splitlines()
+        self._lines = lines
 
     def read(self, document: dict[str, Any]) -> Family | Flow:
         """What the document describes."""
@@ -109,7 +101,4 @@ class _File:
             raise self._error(part, str(error)) from None
 
     def _error(self, part: str, words: str) -> InputError:
-        key = re.compile(rf"\s*{re.escape(part)}\s*=")
-        found = next((n for n, line in enumerate(self._lines, 1) if key.match(line)), None)
-        found = next((n for n, line in enumerate(self._lines, 1) if f'"{part}"' in line), found)
-        return InputError(f"{self._path}, line {found}: {words}" if found else f"{self._path}: {words}")
+        return located(self._path, self._lines, part, words)

@@ -12,12 +12,14 @@ from torch import nn
 
 from gradlaws.errors import InputError
 from gradlaws.exact.field import DEFAULT_PRIMES
+from gradlaws.flows.decay import DecayFlow
 from gradlaws.flows.flow import Flow
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.flows.momentum import Descent
 from gradlaws.flows.read import Training, read_flow
 from gradlaws.laws.closure import Closure, Progress, refuse_if_too_large
 from gradlaws.laws.count import Count, Evidence, Status
+from gradlaws.laws.decayed import with_decay
 from gradlaws.laws.of_flow import laws_of_flow, refuse_what_flows_lack
 from gradlaws.laws.reason import why_open
 from gradlaws.laws.result import Answer
@@ -137,6 +139,8 @@ def laws(
         asked = _asked(model, example_inputs, module_options, flow)
         if isinstance(asked, Flow):
             refuse_what_flows_lack(engine)
+            if isinstance(asked, DecayFlow):
+                return _decayed(asked, degree, lower_only, seed, primes, device, on_progress)
             return laws_of_flow(asked, degree, lower_only, seed, primes, device, on_progress)
         run = Run.start(asked, seed, primes, device, on_progress)
         answer = _exact(run, degree, lower_only)
@@ -174,6 +178,29 @@ def _exact(run: Run, degree: int | None, lower_only: bool) -> Answer:
     )
     counted = Count(found.rank, upper, status, evidence, family.dimension)
     return Answer(family.name, found.laws, counted, family.scope)
+
+
+def _decayed(
+    flow: DecayFlow,
+    degree: int | None,
+    lower_only: bool,
+    seed: int,
+    primes: Sequence[int],
+    device: str,
+    on_progress: Progress | None,
+) -> Answer:
+    """The laws without decay, then what decay makes of them."""
+    plain = flow.family if flow.metric.euclidean else flow.undecayed
+    base = laws(
+        plain,
+        degree=degree,
+        lower_only=lower_only,
+        seed=seed,
+        primes=primes,
+        device=device,
+        on_progress=on_progress,
+    )
+    return with_decay(flow, base, primes, device, on_progress)
 
 
 def _numeric(

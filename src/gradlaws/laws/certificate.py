@@ -27,7 +27,8 @@ from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
 from gradlaws.exact.polynomial import Monomial, Polynomial
 from gradlaws.laws.answer import as_family
 from gradlaws.laws.count import Status
-from gradlaws.laws.minor import Minor, find_minor, flat_samples
+from gradlaws.laws.minor import Minor, find_minor
+from gradlaws.laws.points import flat_samples
 from gradlaws.laws.polynomial import variable_names
 from gradlaws.laws.proof import EXPANSION_LIMIT, expanded_potential
 from gradlaws.laws.result import Answer

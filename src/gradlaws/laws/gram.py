@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -100,15 +102,26 @@ class GramLaw(Law):
         total: Tensor | float = 0.0
         for c, a, b in pairs:
             if self.selection == "matrix":
-                i, j = torch.triu_indices(self.width // self.heads, self.width // self.heads)
                 blocks = [x.unflatten(-2, (self.heads, -1)) for x in (a, b)]
                 product = ring.matmul(blocks[0], blocks[1].mT)
-                product = ring.reduce(product + product.mT) if symmetrised else product
-                entries = product[..., i, j].flatten(-2)
             else:
                 axes = (-1,) if self.selection == "diagonal" else (-2, -1)
-                entries = ring.reduce(ring.reduce(a * b).sum(axes))
-                entries = entries if self.selection == "diagonal" else entries.unsqueeze(-1)
-            total = total + ring.reduce(entries * ring.residue(Fraction(c)))
+                product = ring.reduce(ring.reduce(a * b).sum(axes))
+            total = total + (product if c == 1 else ring.reduce(product * ring.residue(Fraction(c))))
         assert isinstance(total, Tensor)
-        return ring.reduce(total)
+        total = ring.reduce(total)
+        if self.selection == "matrix":
+            total = ring.reduce(total + total.mT) if symmetrised else total
+            return total.flatten(-2)[..., _upper(self.width // self.heads, total.device)].flatten(-2)
+        return total if self.selection == "diagonal" else total.unsqueeze(-1)
+
+
+def _upper(width: int, device: torch.device) -> Tensor:
+    """Where the entries on and above the diagonal are in a flattened square."""
+    return torch.from_numpy(_upper_of(width)).to(device)
+
+
+@cache
+def _upper_of(width: int) -> np.ndarray:
+    i, j = np.triu_indices(width)
+    return i * width + j

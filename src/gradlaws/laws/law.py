@@ -91,10 +91,10 @@ def flatten(point: Point, shapes: Shapes) -> Tensor:
 
 
 def signed_sum(parts: Sequence[tuple[Fraction | int, str]], one: str = "") -> str:
-    """``a - 2 b`` from coefficients and factors; a coefficient of one is left out."""
+    """``a - 2 b`` from coefficients and factors; a coefficient of one is left out, a factor of one is empty."""
     words: list[str] = []
     for coefficient, factor in parts:
         size = abs(coefficient)
-        body = factor if size == 1 else f"{size}{one or ' '}{factor}"
+        body = factor if size == 1 and factor else f"{size}{(one or ' ') * bool(factor)}{factor}"
         words.append(("- " if coefficient < 0 else "+ ") + body if words else ("-" if coefficient < 0 else "") + body)
     return " ".join(words)

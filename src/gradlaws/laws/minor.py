@@ -18,13 +18,11 @@ from gradlaws.exact.field import PrimeField
 from gradlaws.flows.flow import Instances
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.laws.closure import MAX_LEVEL, bracket
+from gradlaws.laws.points import flat_samples, small_point, small_samples, spelled
 from gradlaws.models.family import Family
-from gradlaws.models.network import Network
 
 _SLACK = 10
 _CHUNK_BYTES = 2**27
-_TRIES = 2**13
-"""Instances that are drawn before it is accepted that there are too few: radicands are squares half of the time."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -63,8 +61,7 @@ def find_minor(
         program: the family as the checker reads it, where the fields take values that only the checker knows: those of
             functions without a closed form. Then its own arithmetic is used.
     """
-    signs = 2 * torch.randint(0, 2, (family.dimension,), generator=generator) - 1
-    point = signs * torch.randint(1, magnitude + 1, (family.dimension,), generator=generator)
+    point = small_point(family, magnitude, generator, program)
     search = _Search(GradientFlow(family), field, point, magnitude, generator, program)
     while search.rank < rank and search.length <= MAX_LEVEL:
         search.step(rank)
@@ -89,7 +86,7 @@ class _Search:
         self.words: list[tuple[int, ...]] = []
         self.rows = torch.empty(0, flow.dimension, dtype=torch.float64)
         self.covectors = torch.eye(flow.dimension, dtype=torch.float64)
-        self.pool = {name: torch.empty(0, *shape, dtype=torch.int64) for name, shape in flow.family.instance.items()}
+        self.pool = {name: torch.empty(0, *shape, dtype=torch.int64) for name, shape in spelled(flow.family).items()}
 
     @property
     def rank(self) -> int:
@@ -125,27 +122,11 @@ class _Search:
         """Words of the current length: new instances, or random sequences of those that were drawn."""
         if self.length == 1:
             start = len(next(iter(self.pool.values())))
-            drawn = self._drawn(count)
+            drawn = small_samples(self.flow.family, count, self.magnitude, self.generator, self.program, self.point)
             self.pool = {name: torch.cat([values, drawn[name]]) for name, values in self.pool.items()}
             return [(i,) for i in range(start, len(next(iter(self.pool.values()))))]
         size = len(next(iter(self.pool.values())))
         return [tuple(torch.randperm(size, generator=self.generator)[: self.length].tolist()) for _ in range(count)]
-
-    def _drawn(self, count: int) -> Instances:
-        """Instances at which the fields exist: as many as were asked for, or fewer where they are rare."""
-        family, program = self.flow.family, self.program
-        if program is None:
-            return small_instances(family, count, self.magnitude, self.generator)
-        found, missing = [small_instances(family, 0, self.magnitude, self.generator)], count
-        for _ in range(max(1, _TRIES // count)):
-            drawn = small_instances(family, count, self.magnitude, self.generator)
-            exists = [_exists(program, self.point.tolist(), sample) for sample in flat_samples(drawn)]
-            good = torch.tensor(exists).nonzero().flatten()[:missing]
-            found.append({name: values[good] for name, values in drawn.items()})
-            missing -= len(good)
-            if not missing:
-                break
-        return {name: torch.cat([some[name] for some in found]) for name in family.instance}
 
     def _brackets(self, words: list[tuple[int, ...]]) -> Tensor:
         """Their values at the point, ``[words, D]``, a chunk at a time."""
@@ -162,28 +143,3 @@ class _Search:
             points = field.reduce(self.point.double()).expand(1, letters.shape[1], -1)
             rows[start : start + chunk] = bracket(flow, word, points, field)[0]
         return rows
-
-
-def flat_samples(instances: Instances) -> list[list[int]]:
-    """One list of integers for each instance."""
-    flat: list[list[int]] = torch.cat([values.reshape(len(values), -1) for values in instances.values()], 1).tolist()
-    return flat
-
-
-def _exists(program: Program, theta: list[int], sample: list[int]) -> bool:
-    """Whether no root is that of a number that is no square, and no division one by zero."""
-    try:
-        program.gradient(theta, sample)
-    except check.Failed:
-        return False
-    return True
-
-
-def small_instances(family: Family, count: int, magnitude: int, generator: torch.Generator) -> Instances:
-    """Instances of small integers, gates 0 or 1: psi is affine in each gate, so these span what all numbers span."""
-    drawn = {}
-    for name, shape in family.instance.items():
-        gates = isinstance(family, Network) and name.startswith("gate")
-        low, high = (0, 1) if gates else (-magnitude, magnitude)
-        drawn[name] = torch.randint(low, high + 1, (count, *shape), generator=generator)
-    return drawn

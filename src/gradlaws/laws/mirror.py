@@ -24,6 +24,7 @@ from gradlaws.exact.formal import INVERSE_ROOT, LOG, power
 from gradlaws.exact.polynomial import Polynomial
 from gradlaws.exact.ring import Reals, Ring
 from gradlaws.flows.metric import Geometry, Hessian, Hypentropy, Metric, Power
+from gradlaws.flows.traced import TracedHessian
 from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import Law, Point, signed_sum
@@ -31,6 +32,7 @@ from gradlaws.laws.sums import SumLaw
 from gradlaws.models.family import Shapes
 
 _NODES = 64
+_LETTERS = ("F", *(f"F{i}" for i in range(2, 100)))
 
 Part = tuple[Contraction, int, Metric]
 
@@ -64,12 +66,13 @@ class MirrorLaw(Law):
     @property
     def text(self) -> str:
         """For example ``2 sum W2[:,k] - |W1[k,:]|^2``."""
-        return signed_sum([(c, word) for c, word in self._words()])
+        return ", ".join([signed_sum([(c, word) for c, word in self._words()]), *self._primitives().values()])
 
     @property
     def latex(self) -> str:
         """The text with names set upright."""
-        return signed_sum([(c, _latex(word, part.tensor)) for (part, _, _), (c, word) in self._written], r"\,")
+        total = signed_sum([(c, _latex(word, part.tensor)) for (part, _, _), (c, word) in self._written], r"\,")
+        return r", \; ".join([total, *self._primitives().values()])
 
     @property
     def terms(self) -> tuple[dict[str, Any], ...]:
@@ -124,6 +127,16 @@ class MirrorLaw(Law):
             found.append((int(raw * self._scale), self._word(part, metric, exponent)))
         return found
 
+    def _primitives(self) -> dict[Metric, str]:
+        """What is said of functions that have no name of their own: ``F'(x) = x (1 + x**2)``."""
+        found: dict[Metric, str] = {}
+        over = "" if self._linear else "x "
+        for _, _, metric in self._parts:
+            if isinstance(metric, Hessian | TracedHessian) and metric not in found:
+                slope = f"({metric.text})" if isinstance(metric, Hessian) else f"{metric.label}(x)"
+                found[metric] = f"{_LETTERS[len(found)]}'(x) = {over}{slope}"
+        return found
+
     def _word(self, part: Contraction, metric: Metric, exponent: int) -> str:
         where = part.tensor if self.kind == "trace" else part.slice("k")
         alone = part.order == 1 and not part.fold and self.kind != "trace"
@@ -131,9 +144,8 @@ class MirrorLaw(Law):
         if isinstance(metric, Hypentropy):
             root = f"sqrt({where}^2 + {metric.beta**2})"
             return f"{total}asinh({where}/{metric.beta})" if self._linear else f"{total}{root}"
-        if isinstance(metric, Hessian):
-            over = "" if self._linear else "x "
-            return f"{total}F({where}) with F'(x) = {over}({metric.text})"
+        if isinstance(metric, Hessian | TracedHessian):
+            return f"{total}{_LETTERS[[*self._primitives()].index(metric)]}({where})"
         if exponent == 0:
             return f"{total}log {where}"
         if exponent == 2 and not alone:
@@ -144,13 +156,15 @@ class MirrorLaw(Law):
         """``x / m(x)`` or ``1 / m(x)``."""
         over = torch.ones_like(x) if self._linear else x
         if isinstance(metric, Power):
-            factor = _inverse(x, ring) if metric.exponent > 0 else x
+            factor = inverse(x, ring) if metric.exponent > 0 else x
             for _ in range(abs(metric.exponent)):
                 over = ring.reduce(over * factor)
             return ring.reduce(over * ring.residue(1 / metric.rate))
         if isinstance(metric, Hessian):
-            below = _inverse(_horner(metric.read.below, x, ring), ring)
+            below = inverse(_horner(metric.read.below, x, ring), ring)
             return ring.reduce(over * ring.reduce(_horner(metric.read.above, x, ring) * below))
+        if isinstance(metric, TracedHessian):
+            return ring.reduce(over * metric.hessian(x, ring))
         assert isinstance(metric, Hypentropy)
         return ring.reduce(over * _inverse_root(_radicand(x, metric, ring), ring))
 
@@ -158,12 +172,12 @@ class MirrorLaw(Law):
         """F."""
         if isinstance(metric, Power):
             raw, exponent = self._raw(1, metric)
-            base = _inverse(x, ring) if exponent < 0 else x
+            base = inverse(x, ring) if exponent < 0 else x
             total = torch.ones_like(x) if exponent else _log(x, ring)
             for _ in range(abs(exponent)):
                 total = ring.reduce(total * base)
             return ring.reduce(total * ring.residue(raw))
-        if isinstance(metric, Hessian):
+        if isinstance(metric, Hessian | TracedHessian):
             return self._integrated(metric, x, ring)
         assert isinstance(metric, Hypentropy)
         if self._linear:
@@ -214,7 +228,8 @@ def _radicand(x: Tensor, metric: Hypentropy, ring: Ring) -> Tensor:
     return ring.reduce(ring.reduce(x * x) + ring.residue(metric.beta**2))
 
 
-def _inverse(x: Tensor, ring: Ring) -> Tensor:
+def inverse(x: Tensor, ring: Ring) -> Tensor:
+    """Reciprocals, entry by entry."""
     return power(x, ring.prime - 2, ring) if isinstance(ring, PrimeField) else 1 / x
 
 

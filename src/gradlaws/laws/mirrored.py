@@ -12,6 +12,7 @@ from gradlaws.flows.flow import Flow
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.flows.logs import WithLogs
 from gradlaws.flows.metric import Power
+from gradlaws.flows.natural import NaturalFlow
 from gradlaws.laws.blocks import find_block_laws
 from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import Law
@@ -21,18 +22,19 @@ from gradlaws.laws.sums import FrozenLaw, SumLaw
 from gradlaws.models.network import Network
 
 
-def structured_laws(flow: GradientFlow, field: PrimeField, generator: torch.Generator) -> list[Law]:
+def structured_laws(flow: GradientFlow | NaturalFlow, field: PrimeField, generator: torch.Generator) -> list[Law]:
     """Laws that combine axes of tensors.
 
     A constant metric keeps them quadratic. Any other one turns the diagonals and traces of the Euclidean laws into
     laws of its own; nothing becomes of the entries beside the diagonal.
     """
-    searched = flow if flow.metric.constant else GradientFlow(flow.family)
+    bent = isinstance(flow, GradientFlow) and not flow.metric.constant
+    searched = GradientFlow(flow.family) if bent else flow
     if isinstance(flow.family, Network):
         found: list[Law] = list(find_gram_laws(searched, field, generator))
     else:
         found = find_block_laws(searched, field, generator, flow.family.tables)
-    return found if flow.metric.constant else _mirrored(found, flow)
+    return _mirrored(found, flow) if isinstance(flow, GradientFlow) and bent else found
 
 
 def _mirrored(laws: list[Law], flow: GradientFlow) -> list[Law]:

@@ -11,12 +11,18 @@ import torch
 from gradlaws.errors import InputError
 from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
 from gradlaws.exact.polynomial import Polynomial
+from gradlaws.flows.decay import DecayFlow
+from gradlaws.flows.fields import Fields
 from gradlaws.flows.flow import Flow
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.flows.logs import WithLogs
 from gradlaws.flows.momentum import MomentumFlow
+from gradlaws.flows.natural import NaturalFlow
+from gradlaws.flows.signs import SignFlow
+from gradlaws.laws.burg import BurgLaw, find_burg_laws
 from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memory_total
 from gradlaws.laws.count import Count, Evidence, Status
+from gradlaws.laws.exponential import ExponentialLaw, exponential_laws
 from gradlaws.laws.independence import independent
 from gradlaws.laws.inertia import proved_under_momentum
 from gradlaws.laws.law import Law
@@ -31,9 +37,12 @@ from gradlaws.laws.momentum import (
     timed_unknowns,
 )
 from gradlaws.laws.proof import EXPANSION_LIMIT, conserved, proved, tested_together
+from gradlaws.laws.rational import RationalLaw, rational_laws
 from gradlaws.laws.result import Answer
 from gradlaws.laws.search import polynomial_laws, unknowns
+from gradlaws.laws.signs import SignLaw, proportional, sign_laws
 from gradlaws.models.family import Family
+from gradlaws.models.symbolic import Parametrised
 
 _AUTOMATIC = 2_000
 """Unknowns up to which the generic ansatz is tried unasked."""
@@ -61,6 +70,7 @@ def laws_of_flow(
     closure = None if lower_only else asked.close(found.rank)
     if closure and closure.upper > found.rank and degree is None:
         found = asked.further(found)
+        found = asked.quotients(found) if closure.upper > found.rank else found
     upper = closure.upper if closure else flow.dimension
     if found.rank < upper:
         status = Status.BOUNDED
@@ -90,7 +100,7 @@ def family_of(flow: Flow) -> Family | None:
     """What is trained, where the fields are those of a model."""
     if isinstance(flow, WithLogs):
         return family_of(flow.flow)
-    return flow.family if isinstance(flow, GradientFlow | MomentumFlow) else None
+    return flow.family if isinstance(flow, GradientFlow | MomentumFlow | SignFlow | DecayFlow | NaturalFlow) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +133,13 @@ class _Asked:
         flow, field = self.flow.relaxed(), self.fields[0]
         if isinstance(flow, MomentumFlow):
             candidates: list[Law] = list(find_skew_laws(flow, field, self._stream(0)))
+            candidates += find_burg_laws(flow, field, self._stream(14))
             if flow.family.dimension <= _AUTOMATIC:
                 candidates += find_shift_laws(flow, field, self._stream(1))
-        elif isinstance(flow, GradientFlow):
+        elif isinstance(flow, GradientFlow | NaturalFlow):
             candidates = structured_laws(flow, field, self._stream(0))
+        elif isinstance(flow, SignFlow):
+            candidates = sign_laws(flow, field)
         else:
             candidates = self._automatic(flow)
         return self._confirm(candidates, flow)
@@ -150,7 +163,17 @@ class _Asked:
             again = self._confirm([*found.laws, *more], flow)
         else:
             wider = self._wider()
-            again = self._confirm([*found.laws, *self._automatic(wider)], wider)
+            timed = exponential_laws(flow, field) if isinstance(flow, Fields) else ()
+            again = self._confirm([*found.laws, *self._automatic(wider), *timed], wider)
+        return again if again.rank > found.rank else found
+
+    def quotients(self, found: _Found) -> _Found:
+        """Add rational laws of what was given as formulas."""
+        flow, components = self.flow.relaxed(), self.flow.components()
+        if components is None or not (isinstance(flow, Fields) or isinstance(family_of(flow), Parametrised)):
+            return found
+        more = rational_laws(components, flow.state, self.fields[0], self._stream(15))
+        again = self._confirm([*found.laws, *more], self._wider())
         return again if again.rank > found.rank else found
 
     def close(self, lower: int) -> Closure | None:
@@ -174,7 +197,8 @@ class _Asked:
         """Polynomial laws of the highest degree that is cheap."""
         for degree in (4, 3, 2, 1):
             if unknowns(flow.dimension, degree) <= _AUTOMATIC:
-                return list(polynomial_laws(flow, degree, self.fields[0], self._stream(5)))
+                found = polynomial_laws(flow, degree, self.fields[0], self._stream(5))
+                return sorted(found, key=lambda law: law.degree)
         return []
 
     def _confirm(self, candidates: Sequence[Law], flow: Flow) -> _Found:
@@ -203,8 +227,14 @@ class _Asked:
     def _proved(self, law: Law, flow: Flow, components: list[Polynomial] | None) -> bool:
         """By expansion; a law of a mirror flow by that of its Euclidean counterpart."""
         family = family_of(self.flow)
-        if isinstance(law, MirrorLaw) and family:
+        if isinstance(law, MirrorLaw | BurgLaw) and family:
             return proved(family, law.base)
+        if isinstance(law, RationalLaw | ExponentialLaw):
+            return components is not None and law.conserved_by(components)
+        if isinstance(flow, NaturalFlow):
+            return not flow.blocks and proved(flow.family, law)
+        if isinstance(flow, SignFlow) and family:
+            return isinstance(law, SignLaw) and proportional(family, law)
         if components is None and isinstance(flow, MomentumFlow):
             return all(proved_under_momentum(flow, scalar) for scalar in law.polynomials(flow.state))
         return components is not None and all(conserved(components, scalar) for scalar in law.polynomials(flow.state))

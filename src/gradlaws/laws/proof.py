@@ -23,6 +23,7 @@ from gradlaws.flows.flow import Flow
 from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import Law
+from gradlaws.laws.rational import RationalLaw
 from gradlaws.laws.structured import probe
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
@@ -65,6 +66,8 @@ def proved(family: Family, law: Law) -> bool:
         if law.selection == "trace":
             return _is_sum_of_layer_laws(family, law)
         return any(_proved_at(family, layer, law) for layer in range(1, family.depth))
+    if isinstance(law, RationalLaw):
+        return law.conserved_by(list(family.expanded_gradient()))
     if family.monomials * family.dimension > EXPANSION_LIMIT:
         return _proved_by_propagation(family, law)
     psi = expanded_potential(family)

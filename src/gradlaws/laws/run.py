@@ -18,11 +18,13 @@ from gradlaws.laws.independence import independent
 from gradlaws.laws.law import Law
 from gradlaws.laws.peeling import peeled
 from gradlaws.laws.proof import covers, proved, tested_together
+from gradlaws.laws.rational import rational_laws
 from gradlaws.laws.search import polynomial_laws, unknowns
 from gradlaws.laws.sparse import find_sparse_laws
 from gradlaws.laws.structured import find_gram_laws
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
+from gradlaws.models.symbolic import Parametrised
 
 _AUTOMATIC_DEGREES = (4, 3, 2)
 _AUTOMATIC_UNKNOWNS = 2_000
@@ -106,14 +108,21 @@ class Run:
         return replace(found, notes=(*found.notes, note))
 
     def search_further(self, found: Found) -> Found:
-        """Add polynomial laws of the highest degree that is cheap, if there are any others."""
+        """Add polynomial laws of the highest degree that is cheap, then rational ones, if there are any others."""
         for degree in _AUTOMATIC_DEGREES:
             if unknowns(self.flow.dimension, degree) <= _AUTOMATIC_UNKNOWNS:
                 basis = polynomial_laws(self.relaxed, degree, self.fields[0], self._stream(2))
                 more = self._confirm([*found.laws, *basis])
                 note = f"no polynomial of degree at most {degree} gives another independent law"
-                return more if more.rank > found.rank else replace(found, notes=(*found.notes, note))
-        return found
+                found = more if more.rank > found.rank else replace(found, notes=(*found.notes, note))
+                break
+        return self._search_quotients(found) if isinstance(self.family, Parametrised) else found
+
+    def _search_quotients(self, found: Found) -> Found:
+        """Add rational laws of a small parametrisation."""
+        shapes, gradient = self.family.parameters, list(self.family.expanded_gradient())
+        more = self._confirm([*found.laws, *rational_laws(gradient, shapes, self.fields[0], self._stream(6))])
+        return more if more.rank > found.rank else found
 
     def close(self, lower: int) -> Closure | None:
         """The best closure over the primes, tried in turn until it meets `lower`; None where memory forbids it."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from gradlaws.errors import UnsupportedError
 from gradlaws.exact.jet import Jet
 from gradlaws.exact.tape import Step, Tape
+from gradlaws.laws.points import spelled, vocabularies
 from gradlaws.laws.polynomial import variable_names
 from gradlaws.models.family import Shapes
 
@@ -21,26 +23,34 @@ def unroll(family: ModuleFamily) -> dict[str, Any]:
         UnsupportedError: the instances are restricted in a way that the checker cannot draw, or a rule has no steps.
         TooLargeError: the program is too long.
     """
-    if family.vocabularies:
-        raise UnsupportedError(
-            "its inputs are tokens, and the checker takes every sample entry for a free number: certify a part that "
-            "takes embedded inputs"
-        )
     if family.pool.rows:
         raise UnsupportedError(
             "its instances are restricted to data or gates that were seen, and the checker's are free"
         )
     tape = Tape()
-    theta, s = (_leaves(tape, shapes) for shapes in (family.parameters, family.instance))
+    sample = spelled(family)
+    theta, s = (_leaves(tape, shapes) for shapes in (family.parameters, sample))
     psi = family.potential(theta, family.confined(s))
     (last,) = psi.coefficients.flatten().long().tolist()
     return {
         "kind": "program",
         "title": family.name,
         "parameters": variable_names(family.parameters),
-        "sample": variable_names(family.instance),
+        "sample": variable_names(sample),
+        "tokens": _tokens(family, sample),
         "steps": _numbered(tape.steps, last, [i for i, step in enumerate(tape.steps) if step[0] == "leaf"]),
     }
+
+
+def _tokens(family: ModuleFamily, sample: Shapes) -> list[list[int]]:
+    """First entry and number of entries of each token of a sample."""
+    words, start, found = vocabularies(family), 0, []
+    for name, shape in sample.items():
+        end = start + prod(shape)
+        if name in words:
+            found += [[at, shape[-1]] for at in range(start, end, max(1, shape[-1]))]
+        start = end
+    return found
 
 
 def _leaves(tape: Tape, shapes: Shapes) -> dict[str, Jet]:

@@ -13,11 +13,12 @@ from torch import Tensor, fx, nn
 import gradlaws.exact.rules  # noqa: F401 - registers the rules
 from gradlaws.errors import InputError, UnsupportedError
 from gradlaws.exact.constants import Residues
-from gradlaws.exact.execute import Context, Data, Epsilon, execute, operation
+from gradlaws.exact.execute import COPIES, Context, Data, Epsilon, execute, operation
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.jet import Jet, constant, split
 from gradlaws.exact.rules.activation import choice_shape
-from gradlaws.models.arrays import centred, choices, constants, generic
+from gradlaws.exact.tape import tape_of
+from gradlaws.models.arrays import centred, choices, constants, generic, one_hot
 from gradlaws.models.assumptions import assumed_of, normalises
 from gradlaws.models.family import Family, Shapes
 from gradlaws.models.pool import FREE, Pool, pool_of
@@ -174,7 +175,8 @@ class ModuleFamily(Family):
             if drawn is None:
                 bindings[placeholder] = value
             elif placeholder in self.vocabularies:
-                bindings[placeholder] = Data(drawn.coefficients[0].long())
+                tokens = drawn.coefficients[0].long()
+                bindings[placeholder] = one_hot(drawn) if tape_of(context.field) else Data(tokens)
             else:
                 bindings[placeholder] = drawn
         return [context.jet(value) for value in execute(self.program.graph, bindings, self.outputs, context)]
@@ -311,7 +313,7 @@ def from_module(
 
 def _source(node: Any) -> Any:
     """What a value is a reshaped copy of."""
-    while operation(node) in _COPIES:
+    while operation(node) in COPIES:
         node = node.args[0]
     return node
 
@@ -327,6 +329,3 @@ def _arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(example_inputs, dict):
         return (), example_inputs
     return (tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)), {}
-
-
-_COPIES = frozenset(f"aten.{name}" for name in ("view", "reshape", "clone", "alias", "to", "_to_copy", "unsqueeze"))

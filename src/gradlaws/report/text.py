@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gradlaws.laws.count import Count, Status
+from gradlaws.laws.decayed import DecayedLaw
 from gradlaws.laws.explain import explain
 from gradlaws.laws.gather import GatherLaw
 from gradlaws.laws.gram import GramLaw
@@ -63,7 +64,7 @@ def where(law: Law) -> str:
     if law.kind == "frozen":
         return f"    {law.count} laws" if law.count > 1 else ""
     if law.kind == "matrix":
-        heads = law.heads if isinstance(law, GramLaw) else 1
+        heads = law.heads if isinstance(law, GramLaw | DecayedLaw) else 1
         return f"    {f'{heads} symmetric matrices' if heads > 1 else 'symmetric matrix'}, {law.count} laws"
     if law.kind == "antisymmetric":
         return f"    antisymmetric matrix, {law.count} laws" if law.count > 1 else "    antisymmetric matrix, 1 law"

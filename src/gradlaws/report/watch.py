@@ -8,15 +8,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from gradlaws.errors import InputError
 from gradlaws.training import store
-from gradlaws.training.record import LawRecord, RunRecord, StepRecord
+from gradlaws.training.record import LawRecord, StepRecord
 
 _SHOWN = 20
 
 
 def watch_view(path: str | Path, number: int | None = None) -> Group:
-    """The last recorded step of a run, worst law first, and what was found.
+    """The last record of each law of a run, worst law first, and what was found.
 
     Args:
         path: of the store; it may still be written to.
@@ -25,22 +24,14 @@ def watch_view(path: str | Path, number: int | None = None) -> Group:
     Raises:
         InputError: there is no such store or run.
     """
-    run = _chosen(path, number)
+    run = store.run_numbered(path, number)
     laws = {law.law: law for law in store.laws(path, run.number)}
-    last = store.last_step(path, run.number)
+    last = store.latest(path, run.number)
     state = "finished" if run.finished else "running, or killed"
-    step = f"step {last[0].step}" if last else "no step yet"
+    step = f"step {max(record.step for record in last)}" if last else "no step yet"
     title = f"run {run.number}, {run.name}: {run.optimizer}, every {run.every}, {state}, {step}"
     found = [Text(str(finding)) for finding in store.findings(path, run.number)]
     return Group(Text(title), _table(last, laws), *(found or [Text("nothing unexpected was found")] * bool(last)))
-
-
-def _chosen(path: str | Path, number: int | None) -> RunRecord:
-    every = store.runs(path)
-    for run in reversed(every):
-        if number in (None, run.number):
-            return run
-    raise InputError(f"{path} has no run {number or ''}: it holds {', '.join(str(r.number) for r in every) or 'none'}")
 
 
 def _table(last: tuple[StepRecord, ...], laws: dict[int, LawRecord]) -> Table:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -90,14 +91,20 @@ def change(law: Law, start: Point, step: Point) -> Tensor:
     """
     if law.degree < 2:
         return law.derivative(start, step).double()
-    nodes, weights = np.polynomial.legendre.leggauss((law.degree + 1) // 2)
     total: Tensor | None = None
-    for node, weight in zip(nodes, weights, strict=True):
+    for node, weight in _quadrature((law.degree + 1) // 2):
         between = {name: start[name].add(step[name], alpha=(1 + node) / 2) for name in start}
         term = law.derivative(between, step).double() * (weight / 2)
         total = term if total is None else total + term
     assert total is not None
     return total
+
+
+@cache
+def _quadrature(points: int) -> tuple[tuple[float, float], ...]:
+    """Gauss's nodes and weights on [-1, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(points)
+    return tuple(zip(nodes.tolist(), weights.tolist(), strict=True))
 
 
 def step_drift(law: Law, moves: Mapping[str, Move], names: Sequence[str]) -> Drift:

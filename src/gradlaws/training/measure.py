@@ -10,9 +10,10 @@ from torch import Tensor
 
 from gradlaws.laws.law import Law
 from gradlaws.training.drift import Drift, relative, step_drift
-from gradlaws.training.formula import Formula, wide
+from gradlaws.training.formula import Formula
 from gradlaws.training.names import Live, entering, touched
 from gradlaws.training.outside import cosine
+from gradlaws.training.shards import is_sharded, size
 from gradlaws.training.step import Before, Move, copies, move
 
 IDENTITY = 2e3
@@ -124,13 +125,12 @@ class Probe:
         names = dict.fromkeys(name for law in laws.values() for name in touched(law))
         before = copies(optimizer, formula, [live[name] for name in names])
         grads = [one.parameter.grad for one in live.values() if one.parameter.grad is not None]
-        everything = float(torch.stack([wide(g.detach()).norm() for g in grads]).norm()) if grads else 0.0
-        return Probe(step, laws, before, everything, formula, optimizer)
+        return Probe(step, laws, before, size(grads), formula, optimizer)
 
     def read(self) -> Reading:
         """Compare with what the step has made of it."""
         everything = self.everything
-        last = {name: number for number, law in self.laws.items() for name in touched(law)}
+        kept = self._kept()
         moves: dict[str, Move] = {}
         tensors: dict[str, TensorReading] = {}
         found = {}
@@ -139,12 +139,21 @@ class Probe:
             for name in names:
                 if name not in moves:
                     moves[name] = move(self.before[name], self.optimizer, self.formula)
+                if name not in tensors:
                     tensors[name] = tensor_reading(self.before[name], moves[name], everything)
             found[number] = law_reading(law, moves, names, self._epsilon(names), everything)
-            for name in names:
-                if last[name] == number:
-                    del moves[name]
+            moves = {name: one for name, one in moves.items() if name in kept[number]}
         return Reading(self.step, found, tensors)
+
+    def _kept(self) -> dict[int, set[str]]:
+        """What to keep after each law: whatever is used again, but of sharded tensors only those of the next law."""
+        numbers, kept, later = list(self.laws), {}, set[str]()
+        for number, following in reversed(list(zip(numbers, [*numbers[1:], None], strict=True))):
+            if following is not None:
+                now = set(touched(self.laws[following]))
+                later = now | {name for name in later if not is_sharded(self.before[name].theta)}
+            kept[number] = later
+        return kept
 
     def _epsilon(self, names: Sequence[str]) -> float:
         return max(torch.finfo(self.before[name].theta.dtype).eps for name in names)
@@ -162,18 +171,18 @@ def tensor_reading(before: Before, moved: Move, everything: float) -> TensorRead
     update, grad = float(moved.update.norm()), float(moved.grad.norm())
     error, rounding, ratio, scaled, factor = 0.0, True, 1.0, 0.0, 1.0
     if moved.error is not None:
-        size = float(moved.error.norm())
+        rest = float(moved.error.norm())
         expected = sum(float(term.norm()) for term in moved.parts.terms)
         theta = float(moved.theta.norm())
-        rounding = size <= FORMULA * epsilon * (theta + update + FORMULA * expected)
-        error = size / expected if expected else (0.0 if rounding else 1.0)
+        rounding = rest <= FORMULA * epsilon * (theta + update + FORMULA * expected)
+        error = rest / expected if expected else (0.0 if rounding else 1.0)
         if not rounding:
             formula = moved.update - moved.error
             along = float(formula.square().sum())
             ratio = float((moved.update * formula).sum()) / along if along else 0.0
             ratio *= cosine(moved.update, formula) > _PARALLEL
             scaled = cosine(moved.error, moved.theta + formula)
-            factor = 1 + scaled * size / (float((moved.theta + formula).norm()) or 1.0)
+            factor = 1 + scaled * rest / (float((moved.theta + formula).norm()) or 1.0)
     return TensorReading(
         live=before.live,
         listed=before.listed,
@@ -203,8 +212,8 @@ def law_reading(
         everything: size of all gradients together.
     """
     drift = step_drift(law, moves, names)
-    size = drift.scale ** (1 - 1 / law.degree) if drift.scale else 0.0
-    identity = relative(drift.slope, max(drift.steepness, _QUIET * everything * size))
+    length = drift.scale ** (1 - 1 / law.degree) if drift.scale else 0.0
+    identity = relative(drift.slope, max(drift.steepness, _QUIET * everything * length))
     broken = identity > IDENTITY * epsilon
     return LawReading(drift, identity, epsilon, _rescaled(law, moves) if broken else {})
 

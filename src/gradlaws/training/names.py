@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from gradlaws.laws.law import Law
+from gradlaws.training.shards import shard
 
 _WRAPPERS = ("module.", "_orig_mod.")
 """What data parallelism and compilation put before the names of a model."""
@@ -20,13 +22,13 @@ class Live:
 
     Args:
         name: as in `Module.named_parameters` of the unwrapped model.
-        parameter: the parameter itself; two names may share one.
+        parameter: the parameter itself, or its master copy in higher precision; two names may share one.
         twins: other names of the same parameter, or of one that shares its memory.
         gain: whether it is the gain of a normalisation.
     """
 
     name: str
-    parameter: nn.Parameter
+    parameter: Tensor
     twins: tuple[str, ...]
     gain: bool
 
@@ -57,19 +59,41 @@ def home(names: Sequence[str]) -> str:
     return ".".join(shared)
 
 
-def live_parameters(model: nn.Module) -> dict[str, Live]:
-    """Every parameter by each of its names, with whom it shares memory."""
+def live_parameters(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Live]:
+    """Every parameter by each of its names, with whom it shares memory.
+
+    Where the optimizer holds master copies in higher precision in place of the parameters, those are taken.
+    """
     gains = {
         f"{path}.weight" if path else "weight" for path, part in model.named_modules() if "Norm" in type(part).__name__
     }
     named = {_plain(name): p for name, p in model.named_parameters(remove_duplicate=False)}
     sharing: dict[tuple[int, int], list[str]] = defaultdict(list)
     for name, p in named.items():
-        memory = p.untyped_storage().data_ptr() if p.device.type != "meta" else id(p)
-        sharing[memory or id(p), int(p.storage_offset())].append(name)
+        own = shard(p.detach())
+        memory = own.untyped_storage().data_ptr() if own.device.type != "meta" else id(p)
+        sharing[memory or id(p), int(own.storage_offset())].append(name)
     twins = {name: tuple(n for n in names if n != name) for names in sharing.values() for name in names}
     gains = {_plain(name) for name in gains}
-    return {name: Live(name, p, twins[name], name in gains) for name, p in named.items()}
+    masters = _masters(list(named.values()), optimizer)
+    return {name: Live(name, masters.get(id(p), p), twins[name], name in gains) for name, p in named.items()}
+
+
+def _masters(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer | None) -> dict[int, Tensor]:
+    """Master copies by id of their parameters: what the optimizer holds that rounds to exactly a parameter."""
+    held = [p for group in optimizer.param_groups for p in group["params"]] if optimizer else []
+    known, listed = {id(p) for p in parameters}, {id(p) for p in held}
+    spare = [p for p in held if id(p) not in known]
+    found: dict[int, Tensor] = {}
+    for p in parameters:
+        if id(p) in listed or id(p) in found:
+            continue
+        wider = (x for x in spare if x.shape == p.shape and x.dtype.itemsize > p.dtype.itemsize)
+        master = next((x for x in wider if torch.equal(shard(x.detach()).to(p.dtype), shard(p.detach()))), None)
+        if master is not None:
+            found[id(p)] = master
+            spare = [x for x in spare if x is not master]
+    return found
 
 
 def _plain(name: str) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gradlaws.training.names import Live
+from gradlaws.training.shards import shard
 
 _ENTRIES = 512
 
@@ -45,13 +46,13 @@ class Outside:
 
 def sample(tensors: Mapping[str, Live]) -> Samples:
     """A copy of at most 512 entries of each tensor, spread evenly."""
-    return {name: _some(live.parameter.detach()) for name, live in tensors.items()}
+    return {name: _some(shard(live.parameter.detach())) for name, live in tensors.items()}
 
 
 def sample_gradients(tensors: Mapping[str, Live]) -> Samples:
     """The same of the gradients, where there are any."""
     grads = {name: live.parameter.grad for name, live in tensors.items()}
-    return {name: _some(grad.detach()) for name, grad in grads.items() if grad is not None and not grad.is_sparse}
+    return {name: _some(shard(g.detach())) for name, g in grads.items() if g is not None and not g.is_sparse}
 
 
 def same(one: Samples, other: Samples) -> bool:

@@ -43,6 +43,7 @@ class LawRecord:
         degree: of the polynomial.
         count: how many scalar laws.
         tensors: names, separated by commas.
+        epsilon: of the coarsest precision among the tensors: what a change is rounded to, relative to them.
     """
 
     law: int
@@ -53,6 +54,7 @@ class LawRecord:
     degree: int
     count: int
     tensors: str
+    epsilon: float
 
 
 @dataclass(frozen=True, slots=True)

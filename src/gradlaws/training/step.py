@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradlaws.training.formula import Formula, Parts, wide
 from gradlaws.training.names import Live
+from gradlaws.training.shards import is_sharded, whole, whole_state
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -89,16 +90,19 @@ def _copy(
 
 
 def move(before: Before, optimizer: torch.optim.Optimizer, formula: Formula) -> Move:
-    """The step of one tensor, read when the optimizer is done."""
-    theta = wide(before.theta)
-    update = before.live.parameter.detach().to(theta.dtype) - theta
+    """The step of one tensor, read when the optimizer is done; one that is sharded is gathered."""
+    theta = wide(whole(before.theta))
+    update = whole(before.live.parameter.detach()).to(theta.dtype) - theta
     if before.grad is None or not before.listed:
-        grad = torch.zeros_like(theta) if before.grad is None else wide(before.grad)
+        grad = torch.zeros_like(theta) if before.grad is None else wide(whole(before.grad))
         return Move(theta, grad, update, Parts(), update)
-    grad = wide(before.grad)
-    old = {name: wide(value) for name, value in before.state.items() if value is not None}
+    grad = wide(whole(before.grad))
+    old = {name: wide(whole(value)) for name, value in before.state.items() if value is not None}
+    after = optimizer.state.get(before.live.parameter, {})
+    if is_sharded(before.theta):
+        after = whole_state(after)
     try:
-        parts = formula.parts(theta, grad, before.options, old, optimizer.state.get(before.live.parameter, {}))
+        parts = formula.parts(theta, grad, before.options, old, after)
     except KeyError:  # a subclass that keeps its state otherwise
         parts = Parts(complete=False)
     if not parts.complete:

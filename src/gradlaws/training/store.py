@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from gradlaws.errors import InputError
 from gradlaws.training.record import Finding, LawRecord, RunRecord, StepRecord
 
-VERSION = 1
+VERSION = 2
 """Of the tables; kept in SQLite's user_version."""
 
 APPLICATION = 0x67726C77
@@ -106,6 +106,20 @@ def runs(path: str | Path) -> tuple[RunRecord, ...]:
     return _read(path, "runs", RunRecord, None, "number")
 
 
+def run_numbered(path: str | Path, number: int | None = None) -> RunRecord:
+    """One run; the last one if no number is given.
+
+    Raises:
+        InputError: there is no such run; or as `runs`.
+    """
+    every = runs(path)
+    for run in reversed(every):
+        if number in (None, run.number):
+            return run
+    wanted = "no run" if number is None else f"no run {number}"
+    raise InputError(f"{path} has {wanted}: it holds {', '.join(str(run.number) for run in every) or 'none'}")
+
+
 def laws(path: str | Path, run: int) -> tuple[LawRecord, ...]:
     """The laws of one run."""
     return _read(path, "laws", LawRecord, run, "law")
@@ -116,10 +130,27 @@ def steps(path: str | Path, run: int) -> tuple[StepRecord, ...]:
     return _read(path, "steps", StepRecord, run, "step, law")
 
 
-def last_step(path: str | Path, run: int) -> tuple[StepRecord, ...]:
-    """The laws of one run at its last recorded step; empty before the first."""
-    last = "step = (SELECT max(step) FROM steps WHERE run = ?1)"
+def latest(path: str | Path, run: int) -> tuple[StepRecord, ...]:
+    """The last record of each law of one run, by law; empty before the first."""
+    last = "step = (SELECT max(step) FROM steps AS own WHERE own.run = ?1 AND own.law = steps.law)"
     return _read(path, "steps", StepRecord, run, "law", last)
+
+
+def thinned(path: str | Path, run: int, points: int) -> tuple[StepRecord, ...]:
+    """What was measured in one run, by law and step, in at most so many records for each law.
+
+    Neighbouring records become one, with the last of their steps and the largest of each of their numbers: a peak of
+    a single step stays. A law with no more records than that is given as it is.
+    """
+    inner = [field.name for field in fields(StepRecord) if field.name not in ("step", "law")]
+    largest = ", ".join(f"max({name}) AS {name}" for name in inner)
+    place = "(row_number() OVER own - 1) * min(:points, count(*) OVER every) / count(*) OVER every"
+    numbered = (
+        f"SELECT *, {place} AS place FROM steps WHERE run = :run "
+        "WINDOW own AS (PARTITION BY law ORDER BY step), every AS (PARTITION BY law)"
+    )
+    sql = f"SELECT max(step) AS step, law, {largest} FROM ({numbered}) GROUP BY law, place ORDER BY law, place"
+    return tuple(StepRecord(*row) for row in _rows(path, sql, {"run": run, "points": points}))
 
 
 def findings(path: str | Path, run: int) -> tuple[Finding, ...]:
@@ -157,12 +188,16 @@ def columns(table: str) -> list[str]:
 def _read(
     path: str | Path, table: str, record: type[Record], run: int | None, order: str, only: str = "1"
 ) -> tuple[Record, ...]:
-    connection = open_for_reading(path)
     names = ", ".join(field.name for field in fields(record))
     where = "" if run is None else f" WHERE run = ?1 AND {only}"
+    rows = _rows(path, f"SELECT {names} FROM {table}{where} ORDER BY {order}", () if run is None else (run,))
+    return tuple(record(*row) for row in rows)
+
+
+def _rows(path: str | Path, sql: str, values: Any) -> list[tuple[Any, ...]]:
+    connection = open_for_reading(path)
     try:
-        rows = connection.execute(f"SELECT {names} FROM {table}{where} ORDER BY {order}", () if run is None else (run,))
-        return tuple(record(*row) for row in rows)
+        return connection.execute(sql, values).fetchall()
     except sqlite3.Error as error:
         raise InputError(_cannot("read", Path(path), error)) from error
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 import time
 import warnings
@@ -13,32 +12,26 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, final
 
-import numpy as np
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from gradlaws.errors import GradlawsError, InputError
-from gradlaws.laws.answer import laws as find_laws
 from gradlaws.laws.law import Law
 from gradlaws.training.diagnose import Evidence, between_steps, diagnose
+from gradlaws.training.find import TrackingWarning, laws_to_track
 from gradlaws.training.formula import formula_of
 from gradlaws.training.history import History
 from gradlaws.training.measure import Probe, Reading
 from gradlaws.training.names import Live, entering, home, live_parameters, touched
 from gradlaws.training.outside import Outside, Samples, changed, same, sample, sample_gradients
 from gradlaws.training.record import Finding, LawRecord, RunRecord, StepRecord
+from gradlaws.training.shards import is_first, is_sharded, together
 from gradlaws.training.store import Store
 from gradlaws.training.summary import summary
 
-_STATISTICS = "track_running_stats"
-
 REPEATS = 2
 """Outside changes of one tensor that are kept between two records."""
-
-
-class TrackingWarning(UserWarning):
-    """Tracking cannot go on, or not as asked; training does."""
 
 
 @final
@@ -80,11 +73,15 @@ class LawTracker:
         self._samples: dict[str, Samples] = {}
         self._outside: list[tuple[int, Outside]] = []
         self._repeated: int | None = None
+        self._sharded = False
 
     def __enter__(self) -> LawTracker:
         """Begin: from now on every step of the optimizer is seen."""
         with self._unharmed():
-            every = live_parameters(self._model)
+            every = live_parameters(self._model, self._optimizer)
+            self._sharded = any(is_sharded(one.parameter) for one in every.values())
+            if not (is_first() or self._sharded):
+                return self
             self.laws = self._fitting(every)
             names = dict.fromkeys(name for law in self.laws for name in touched(law))
             self._live = {name: every[name] for name in names}
@@ -95,7 +92,7 @@ class LawTracker:
                     self._optimizer.register_step_pre_hook(self._before),
                     self._optimizer.register_step_post_hook(self._after),
                 ]
-        if self._path is not None and self.laws:
+        if self._path is not None and self.laws and is_first():
             with self._unharmed(stop=False):
                 self._store = Store.begin(self._path, self._run(), self._law_records())
         return self
@@ -105,8 +102,10 @@ class LawTracker:
     ) -> None:
         """End: the optimizer is as it was, the store closed."""
         self._detach()
-        if self._last is not None and (self._outside or self._repeated):
+        if self._last is not None:
             with self._unharmed():
+                if kind is None:
+                    self._agree()
                 last = replace(self._last, step=self.steps)
                 self._keep((), list(between_steps(Evidence(self.laws, last, self._outside, self._repeated))))
         if self._store is not None:
@@ -172,7 +171,15 @@ class LawTracker:
                 probe, self._probe = self._probe, None
                 self._record(probe)
 
+    def _agree(self) -> None:
+        """What processes have seen, each in its shards, is what all of them have seen."""
+        if self._sharded:
+            every = together((self._outside, self._repeated))
+            self._outside = [event for outside, _ in every for event in outside]
+            self._repeated = min((step for _, step in every if step is not None), default=None)
+
     def _record(self, probe: Probe) -> None:
+        self._agree()
         reading = probe.read()
         records, jumps = self._history.add(reading)
         newest = {record.law: record for record in (*self.latest, *records)}
@@ -217,12 +224,13 @@ class LawTracker:
         return RunRecord(self._name, type(self._model).__name__, optimizer, self._every, size, time.time())
 
     def _law_records(self) -> list[LawRecord]:
-        return [
-            LawRecord(
-                i, law.text, law.latex, home(entering(law)), law.kind, law.degree, law.count, ",".join(touched(law))
-            )
-            for i, law in enumerate(self.laws)
-        ]
+        return [self._law_record(number, law) for number, law in enumerate(self.laws)]
+
+    def _law_record(self, number: int, law: Law) -> LawRecord:
+        names = touched(law)
+        epsilon = max(torch.finfo(self._live[name].parameter.dtype).eps for name in names)
+        where, written = home(entering(law)), ",".join(names)
+        return LawRecord(number, law.text, law.latex, where, law.kind, law.degree, law.count, written, epsilon)
 
     @contextmanager
     def _unharmed(self, stop: bool = True) -> Iterator[None]:
@@ -265,6 +273,12 @@ def track(
     Training is the same to the last bit with and without it: weights, gradients and random numbers. Whatever fails in
     here is a `TrackingWarning` of one sentence, and training goes on.
 
+    In training over several processes all of them enter the block. Where each holds the whole model (DDP), the first
+    one watches and the others do nothing; of a sharded model (FSDP2: parameters are DTensors) each measures the same,
+    with no more than the tensors of one law gathered at a time, and the first one writes. Its laws are found before it
+    is sharded, with `laws_to_track`. Master copies in higher precision are read in place of the parameters, where the
+    optimizer holds them.
+
     Args:
         model: what is trained.
         optimizer: what trains it.
@@ -290,71 +304,14 @@ def track(
             "track needs example inputs to find the laws, or laws: track(model, optimizer, example_inputs)"
         )
     if laws is None:
-        laws = _find(model, example_inputs, module_options)
+        laws = laws_to_track(model, example_inputs, **module_options) if is_first() else ()
     return LawTracker(model, optimizer, laws, every, store, name, turns)
-
-
-def _find(model: nn.Module, example_inputs: Any, options: dict[str, Any]) -> tuple[Law, ...]:
-    """The structured laws; model and random numbers are left as they are."""
-    try:
-        with _same_random_numbers(), _as_trained(model):
-            found = find_laws(model, example_inputs, lower_only=True, **options).laws
-    except GradlawsError as error:
-        warnings.warn(f"{str(error).rstrip('.')}. Tracking stops, training goes on.", TrackingWarning, stacklevel=3)
-        return ()
-    found = tuple(law for law in found if not _of_the_example(law, model))
-    if not found:
-        what = f"{type(model).__name__} has no structured laws to track"
-        warnings.warn(f"{what}: training goes on unwatched.", TrackingWarning, stacklevel=3)
-    return found
-
-
-def _of_the_example(law: Law, model: nn.Module) -> bool:
-    """Whether a law is about the tokens and positions that the example happens to use, or does not."""
-    tables = {f"{path}.weight" if path else "weight" for path, part in model.named_modules() if _is_table(part)}
-    rows = [term for term in law.terms if term.get("tensor") in tables and term.get("axis") == 0]
-    return any("start" in term or "stop" in term for term in rows)
-
-
-def _is_table(part: nn.Module) -> bool:
-    return isinstance(part, nn.Embedding | nn.EmbeddingBag)
-
-
-@contextmanager
-def _as_trained(model: nn.Module) -> Iterator[None]:
-    """Without dropout, which has no laws; with batch statistics where they are trained with, which make some."""
-    parts = list(model.modules())
-    modes = [(part, part.training, getattr(part, _STATISTICS, None)) for part in parts]
-    try:
-        for part in parts:
-            part.training = part.training and "BatchNorm" in type(part).__name__
-            if part.training and hasattr(part, _STATISTICS):
-                setattr(part, _STATISTICS, False)  # or looking at it would count as a batch
-        yield
-    finally:
-        for part, training, statistics in modes:
-            part.training = training
-            if statistics is not None:
-                setattr(part, _STATISTICS, statistics)
-
-
-@contextmanager
-def _same_random_numbers() -> Iterator[None]:
-    """Leave every generator as it was."""
-    states = random.getstate(), np.random.get_state()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
 
 
 def _fits(law: Law, live: dict[str, Live]) -> bool:
     """Whether a law can be evaluated on the parameters and gives as many numbers as it says."""
     try:
-        theta = {name: live[name].parameter.detach().double() for name in touched(law)}
+        theta = {name: torch.zeros(tuple(live[name].parameter.shape), dtype=torch.float64) for name in touched(law)}
         return law.value(theta).shape == (law.count,)
     except (KeyError, RuntimeError, IndexError):
         return False

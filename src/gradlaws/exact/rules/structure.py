@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from gradlaws.errors import UnsupportedError
 from gradlaws.exact import autodiff
 from gradlaws.exact.constants import MINUS_INFINITY
-from gradlaws.exact.execute import RULES, TAKES_MASKS, Data, Masked
+from gradlaws.exact.execute import RULES, TAKES_MASKS, Data, Masked, OneHot
 from gradlaws.exact.jet import Jet
 from gradlaws.exact.tape import tape_of
 
@@ -126,9 +126,7 @@ def _same(_site: Any, x: Any, *_args: Any, **_kwargs: Any) -> Any:
 
 
 def _detach(_site: Any, x: Jet) -> Jet:
-    if tape_of(x.field):
-        raise UnsupportedError("a certificate cannot hold a gradient that is stopped")
-    return Jet(x.coefficients.detach(), x.field)
+    return Jet(_stopped(x), x.field)
 
 
 def _getitem(_site: Any, x: Any, index: int) -> Any:
@@ -175,12 +173,19 @@ def _indexed(x: Jet, pick: Callable[..., Tensor], *indices: Any) -> Jet:
 def _embedding(_site: Any, weight: Jet, indices: Any, padding: int = -1, *_args: Any) -> Jet:
     """Rows of a table; the row of the padding is never trained."""
     if padding >= 0:
-        if tape_of(weight.field):
-            raise UnsupportedError("a certificate cannot hold a row of a table that is never trained")
         c = weight.coefficients
         still = (torch.arange(c.shape[2], device=c.device) == padding).unsqueeze(-1)
-        weight = Jet(torch.where(still, c.detach(), c), weight.field)
+        weight = Jet(torch.where(still, _stopped(weight), c), weight.field)
+    if isinstance(indices, OneHot):
+        chosen: Jet = indices.rows @ apply(weight, lambda w: w[: indices.rows.shape[-1]])
+        return chosen
     return _indexed(weight, lambda w, i: w[i], indices)
+
+
+def _stopped(x: Jet) -> Tensor:
+    """Coefficients of the same values, of which nothing is learnt."""
+    tape = tape_of(x.field)
+    return tape.still(x.coefficients) if tape else x.coefficients.detach()
 
 
 def _jointly(op: Any) -> Callable[..., Jet]:

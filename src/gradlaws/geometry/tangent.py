@@ -1,0 +1,94 @@
+"""Linearised training: a network replaced by its first-order expansion at the initial weights.
+
+With J the Jacobian of all outputs on the training data and K = J J^T, the neural tangent kernel, gradient flow on half
+the sum of squares moves the outputs u of the linearised network by ``u' = -K (u - y)``, so that
+``u(t) = y + exp(-t K) (u(0) - y)`` (Jacot, Gabriel, Hongler 2018): one diffusion, at as many times as one likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from gradlaws.errors import InputError
+from gradlaws.geometry.diffusion import Progress, diffuse
+
+
+class TangentKernel:
+    """``K = J J^T`` on all outputs of a module on given inputs, by two reverse derivatives a product.
+
+    The transpose ``c -> J^T c`` is linear in c, and its own transpose is J; no forward mode is used.
+
+    Args:
+        module: in the mode that is meant; it is left as it is.
+        inputs: what its forward takes, ``[N, ...]``, or a tuple of such.
+    """
+
+    def __init__(self, module: nn.Module, inputs: Tensor | tuple[Tensor, ...]) -> None:
+        theta = {name: p.detach().clone() for name, p in module.named_parameters() if p.requires_grad}
+        if not theta:
+            raise InputError(f"{type(module).__name__} has no parameters that require a gradient: nothing is trained")
+        bad = [name for name, p in theta.items() if not bool(torch.isfinite(p).all())]
+        if bad:
+            raise InputError(f"parameter {bad[0]} has entries that are NaN or infinite: expected finite weights")
+        self._theta = [p.requires_grad_() for p in theta.values()]
+        with torch.inference_mode(False), torch.enable_grad():
+            found = functional_call(module, theta, inputs)
+            if not isinstance(found, Tensor):
+                raise InputError(f"{type(module).__name__} returns {type(found).__name__}: expected one tensor")
+            self.outputs = found
+            self._cotangent = torch.zeros_like(found, requires_grad=True)
+            self._pulled = torch.autograd.grad(
+                found, self._theta, self._cotangent, create_graph=True, materialize_grads=True
+            )
+        self.shape = (found.numel(), found.numel())
+
+    def matvec(self, v: Any) -> Any:
+        """``K v`` for v ``[outputs]``, in the precision of the module."""
+        like = self.outputs
+        cotangent = torch.as_tensor(v, dtype=like.dtype, device=like.device).reshape(like.shape)
+        pulled = torch.autograd.grad(like, self._theta, cotangent, retain_graph=True, materialize_grads=True)
+        (pushed,) = torch.autograd.grad(
+            self._pulled, self._cotangent, pulled, retain_graph=True, materialize_grads=True
+        )
+        return pushed.double().flatten().cpu().numpy()
+
+
+def linearised_training(
+    module: nn.Module,
+    inputs: Tensor | tuple[Tensor, ...],
+    targets: Tensor,
+    times: Sequence[float] | Any,
+    *,
+    tolerance: float = 1e-10,
+    on_progress: Progress | None = None,
+) -> Tensor:
+    """Outputs on the training data along gradient flow of the linearised module, on half the sum of squares.
+
+    Args:
+        module: at its initial weights; float64 is best, the kernel is symmetric to its precision only.
+        inputs: what its forward takes, ``[N, ...]``, or a tuple of such.
+        targets: y, in the shape of the output.
+        times: of at least zero. Of a mean over N examples instead of a sum, divide the times by N.
+        tolerance: relative to ``|u(0) - y|``.
+        on_progress: hears the name of the stage and the fraction done.
+
+    Returns:
+        Float64 ``[len(times), *output shape]``.
+
+    Raises:
+        InputError: shapes differ, a time is negative, a weight is NaN.
+    """
+    kernel = TangentKernel(module, inputs)
+    start = kernel.outputs.detach().double().cpu()
+    if targets.shape != start.shape:
+        raise InputError(f"targets have shape {list(targets.shape)}: expected that of the output, {list(start.shape)}")
+    y = targets.detach().double().cpu()
+    moved = diffuse(
+        kernel, (start - y).flatten(), times, tolerance=tolerance, spectrum=(0.0, None), on_progress=on_progress
+    )
+    return y + moved.reshape(len(moved), *start.shape)

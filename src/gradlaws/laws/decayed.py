@@ -1,0 +1,197 @@
+"""Laws under weight decay: ``h(t, theta) = H(theta exp(integral of lambda))`` for laws H of the flow without decay.
+
+With ``E = exp(integral of lambda)`` the derivative of ``H(E theta)`` along the decayed flow is that of H at E theta
+along ``-E M grad L(theta)``. It vanishes where grad H is homogeneous, because ``grad H(E theta)`` is then a multiple
+of ``grad H(theta)``. Nothing else is conserved (Marcotte, Gribonval, Peyre 2025, theorem 2.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradlaws.errors import UnsupportedError
+from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
+from gradlaws.exact.polynomial import Polynomial
+from gradlaws.exact.ring import Reals, Ring
+from gradlaws.flows.damping import Damping
+from gradlaws.flows.decay import DecayFlow
+from gradlaws.flows.metric import Power
+from gradlaws.laws.closure import Progress, close, memory_needed, memory_total
+from gradlaws.laws.count import Count, Status
+from gradlaws.laws.gather import GatherLaw
+from gradlaws.laws.gram import GramLaw
+from gradlaws.laws.independence import independent
+from gradlaws.laws.law import Law, Point
+from gradlaws.laws.mirror import MirrorLaw
+from gradlaws.laws.polynomial import PolynomialLaw
+from gradlaws.laws.result import Answer
+from gradlaws.laws.sums import FrozenLaw, SumLaw
+from gradlaws.models.family import Shapes
+
+_STREAM = 61
+
+
+def homogeneity(law: Law) -> int | None:
+    """The k with ``grad H(c theta) = c**(k - 1) grad H(theta)`` for c > 0, or None where there is none."""
+    if isinstance(law, MirrorLaw):
+        metrics = {law.metric.of(part.tensor) for part, _ in law.base.parts}
+        exponents = {metric.exponent if isinstance(metric, Power) else None for metric in metrics}
+        exponent = exponents.pop()
+        return None if exponents or exponent is None else (1 if isinstance(law.base, SumLaw) else 2) - exponent
+    if isinstance(law, PolynomialLaw):
+        degrees = {len(monomial) for monomial in law.monomials}
+        return degrees.pop() if len(degrees) == 1 and not _has_logs(law) else None
+    return law.degree if isinstance(law, GramLaw | SumLaw | FrozenLaw | GatherLaw) else None
+
+
+def _has_logs(law: PolynomialLaw) -> bool:
+    return any(name.startswith("log ") for name, _ in law.shapes)
+
+
+@dataclass(frozen=True, slots=True)
+class DecayedLaw(Law):
+    """``H(E theta)`` with ``E = exp(integral of lambda)``, which is a power of the clock.
+
+    Args:
+        base: H, with a homogeneous gradient.
+        decay: lambda.
+    """
+
+    base: Law
+    decay: Damping
+
+    @property
+    def kind(self) -> str:
+        """That of the base."""
+        return self.base.kind
+
+    @property
+    def degree(self) -> int:
+        return self.base.degree * (1 + self.decay.weight)
+
+    @property
+    def count(self) -> int:
+        return self.base.count
+
+    @property
+    def text(self) -> str:
+        """For example ``exp(t)^2 (W1 W1^T - W2^T W2)``."""
+        if not self.decay.weight:
+            return self.base.text
+        return f"{self._factor} ({self.base.text})" if self._power else f"{self.base.text} at {self.decay.clock} theta"
+
+    @property
+    def latex(self) -> str:
+        """The text, in LaTeX."""
+        if not self.decay.weight:
+            return self.base.latex
+        clock = self.decay.clock
+        clock = f"e^{{{clock[4:-1]}}}" if clock.startswith("exp(") else clock
+        if not self._power:
+            return rf"{self.base.latex} \text{{ at }} {clock} \theta"
+        return rf"({clock})^{{{self._power}}} \left({self.base.latex}\right)"
+
+    @property
+    def terms(self) -> tuple[dict[str, Any], ...]:
+        """Those of the base, with the weight."""
+        return tuple(term | {"weight": f"{self.decay.clock}^{self._power}"} for term in self.base.terms)
+
+    @property
+    def heads(self) -> int:
+        """Equal blocks along the diagonal of a matrix."""
+        return getattr(self.base, "heads", 1)
+
+    def value(self, theta: Point, ring: Ring = Reals()) -> Tensor:
+        return self.base.value(self._grown(theta, ring), ring)
+
+    def derivative(self, theta: Point, direction: Point, ring: Ring = Reals()) -> Tensor:
+        """By the chain rule: ``E theta`` moves along ``E theta' + E' theta``."""
+        clock = self.decay.clock
+        growth, slope = self._powers(theta[clock], direction[clock], ring)
+        moved = {
+            name: ring.reduce(
+                ring.reduce(_over(growth, x, theta[clock]) * direction[name])
+                + ring.reduce(_over(slope, direction[name], direction[clock]) * x)
+            )
+            for name, x in theta.items()
+            if name != clock
+        }
+        return self.base.derivative(self._grown(theta, ring), moved, ring)
+
+    def polynomials(self, shapes: Shapes) -> list[Polynomial]:
+        """Those of the base times a power of the clock, which is the first variable."""
+        if self._power < 0 or isinstance(self.base, MirrorLaw):
+            raise UnsupportedError(f"{self.text} is not handled as a polynomial: it is proved by its undecayed law")
+        rest = {name: shape for name, shape in shapes.items() if name != self.decay.clock}
+        return [
+            Polynomial({(*[0] * self._power, *(v + 1 for v in m)): c for m, c in p.terms.items()})
+            for p in self.base.polynomials(rest)
+        ]
+
+    @property
+    def _power(self) -> int:
+        """The power of the clock that comes out of the base."""
+        order = homogeneity(self.base)
+        assert order is not None
+        return order * self.decay.weight
+
+    @property
+    def _factor(self) -> str:
+        return self.decay.clock + (f"^{self._power}" if self._power != 1 else "")
+
+    def _grown(self, theta: Point, ring: Ring) -> dict[str, Tensor]:
+        clock = theta[self.decay.clock]
+        growth, _ = self._powers(clock, clock, ring)
+        return {n: ring.reduce(_over(growth, x, clock) * x) for n, x in theta.items() if n != self.decay.clock}
+
+    def _powers(self, clock: Tensor, moved: Tensor, ring: Ring) -> tuple[Tensor, Tensor]:
+        """E, and its derivative where the clock moves."""
+        growth, slope = torch.ones_like(clock), torch.zeros_like(moved)
+        for _ in range(self.decay.weight):
+            slope = ring.reduce(ring.reduce(slope * clock) + ring.reduce(growth * moved))
+            growth = ring.reduce(growth * clock)
+        return growth, slope
+
+
+def _over(factor: Tensor, x: Tensor, like: Tensor) -> Tensor:
+    """A number for each point, with axes to multiply an array ``[*batch, *shape]``."""
+    axes = max(0, x.dim() - like.dim())
+    return factor.reshape(*factor.shape, *[1] * axes)
+
+
+def with_decay(
+    flow: DecayFlow,
+    base: Answer,
+    primes: Sequence[int] = DEFAULT_PRIMES[:2],
+    device: str = "cpu",
+    on_progress: Progress | None = None,
+) -> Answer:
+    """The answer for a decayed flow from that without decay.
+
+    The laws are those with homogeneous gradients. What bounds the number without decay bounds it with decay too: of D
+    + 1 dimensions the drift takes one and the controls the rest. Where laws are missing the closure may lower it.
+    """
+    laws = tuple(DecayedLaw(law, flow.decay) for law in base.laws if homogeneity(law) is not None)
+    complete = len(laws) == len(base.laws)
+    field, stream = PrimeField(primes[0], device), torch.Generator().manual_seed(base.evidence.seed * 64 + _STREAM)
+    lower = base.count.lower if complete else independent(laws, flow, field, stream).rank
+    upper, levels, notes = base.count.upper, base.evidence.levels, list(base.evidence.notes)
+    if lower < upper and memory_needed(flow.dimension) <= memory_total():
+        closure = close(flow, field, stream, lower, on_progress)
+        if closure.upper < upper or not complete:
+            upper, levels = min(upper, closure.upper), closure.levels
+    notes += [f"no decayed form of {law.text}: not homogeneous" for law in base.laws if homogeneity(law) is None]
+    notes.append("a law H of the flow without decay gives H(theta exp(int lambda)) where grad H is homogeneous")
+    notes.append(f"state: {flow.decay.clock} and {flow.family.dimension} parameters")
+    if lower < upper:
+        status = Status.BOUNDED
+    else:
+        status = Status.CERTAIN if base.evidence.failure_probability else Status.PROVED
+    evidence = replace(base.evidence, levels=levels, notes=tuple(notes))
+    counted = Count(lower, upper, status, evidence, flow.dimension)
+    return Answer(base.model, laws, counted, base.scope, flow.title)

@@ -1,0 +1,73 @@
+"""Weights in safetensors files: tensors by name, read without running anything, written at once or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gradlaws.errors import InputError
+
+_SUFFIX = ".safetensors"
+
+
+def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    Raises:
+        InputError: there is no such file, or it is of another kind; pickles are never opened.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"no file {str(path)!r}: expected weights in a {_SUFFIX} file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{str(path)!r} is not a safetensors file ({error}): pickles are not opened; write one from a state dict "
+            "with safetensors.torch.save_file"
+        ) from None
+
+
+def writable_weights(path: str | Path, *, replace: bool = False) -> Path:
+    """Where weights are to be written, links followed.
+
+    Raises:
+        InputError: there is no such folder, the name has another ending, or something is there already.
+    """
+    target = Path(path).resolve()
+    if target.suffix != _SUFFIX or not target.parent.is_dir() or (target.exists() and not target.is_file()):
+        raise InputError(f"cannot write weights to {str(path)!r}: expected NAME{_SUFFIX} in a folder that exists")
+    if target.exists() and not replace:
+        raise InputError(f"{str(path)!r} exists: choose another name, or say that it may be replaced")
+    return target
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a temporary file beside the target, then put it in its place in one step.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        save_file(plain, temporary, dict(metadata))
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes files private
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot write {str(path)!r}: {error}") from None
+    finally:
+        if temporary:
+            with suppress(OSError):
+                os.unlink(temporary)
