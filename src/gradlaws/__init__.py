@@ -11,7 +11,9 @@ from gradlaws.models.family import Family
 from gradlaws.models.network import Network
 from gradlaws.models.quiver import QuiverNetwork
 from gradlaws.models.radial import RadialMLP
+from gradlaws.symmetry.balance import balance_
 from gradlaws.symmetry.compress import compress
+from gradlaws.symmetry.distance import orbit_distance
 from gradlaws.symmetry.symmetries import symmetries
 from gradlaws.training.track import track
 
@@ -26,6 +28,8 @@ __all__ = [
     "track",
     # the groups behind the laws, and what they are good for
     "symmetries",
+    "balance_",
+    "orbit_distance",
     "compress",
     # the geometry of training
     "diffuse",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from gradlaws.commands.balance import balance
 from gradlaws.commands.check import check
 from gradlaws.commands.compress import compress
 from gradlaws.commands.laws import count, laws
@@ -20,6 +21,7 @@ COMMANDS = (
     watch,
     report,
     symmetries,
+    balance,
     compress,
 )
 
