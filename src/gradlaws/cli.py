@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from gradlaws.commands.check import check
+from gradlaws.commands.components import components
 from gradlaws.commands.laws import count, laws
 from gradlaws.commands.watch import watch
 
@@ -15,7 +16,7 @@ app = typer.Typer(
     help="Finds every quantity that gradient training conserves, and proves that there are no others.",
     epilog="Exit status: 0 answered, 2 bad request, 3 the bounds do not meet.",
 )
-for command in (count, laws, check, watch):
+for command in (count, laws, check, watch, components):
     app.command()(command)
 
 
