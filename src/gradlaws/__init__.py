@@ -1,7 +1,6 @@
 """gradlaws finds every quantity that gradient training conserves, and proves that there are no others."""
 
 from gradlaws.errors import GradlawsError
-from gradlaws.errors import ContradictionError, GradlawsError, InputError, TooLargeError, UnsupportedError
 from gradlaws.geometry.components import components
 from gradlaws.geometry.diffusion import diffuse
 from gradlaws.laws.answer import count, laws

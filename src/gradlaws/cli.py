@@ -6,8 +6,8 @@ import typer
 
 from gradlaws.commands.balance import balance
 from gradlaws.commands.check import check
-from gradlaws.commands.compress import compress
 from gradlaws.commands.components import components
+from gradlaws.commands.compress import compress
 from gradlaws.commands.laws import count, laws
 from gradlaws.commands.report import report
 from gradlaws.commands.survey import survey
@@ -24,6 +24,7 @@ COMMANDS = (
     symmetries,
     balance,
     compress,
+    components,
 )
 
 app = typer.Typer(
@@ -34,7 +35,6 @@ app = typer.Typer(
     epilog="Exit status: 0 answered, 2 bad request, 3 the bounds do not meet.",
 )
 for command in COMMANDS:
-for command in (count, laws, check, watch, components):
     app.command()(command)
 
 
