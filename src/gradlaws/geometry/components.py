@@ -81,7 +81,8 @@ class Components:
         if not self.obstructed:
             return None
         plus = sum(sign.positive for sign in self.frozen)
-        split = f"{_many(len(self.frozen), 'weight')} cannot change sign ({plus} positive, {len(self.frozen) - plus} negative)"
+        kinds = f"{plus} positive, {len(self.frozen) - plus} negative"
+        split = f"{_many(len(self.frozen), 'weight')} cannot change sign ({kinds})"
         cones = f", and {_many(len(self.cones), 'unit')} with c = 0 stuck in the tip of a cone" if self.cones else ""
         return (
             f"{split}{cones}: with small steps, a target that needs more units of the other sign is out of reach; make "
