@@ -5,6 +5,9 @@
 The target is ``-relu(x1 + x2 / 2)``, so that the output weight a must become negative. The law |w|^2 - a^2 = c
 holds all along: with c < 0, a^2 is at least -c, and a cannot pass zero. The same network is trained from both starts;
 the plot shows the two invariant sets, |w| against a, and the losses. Then the chances that usual initialisers do this.
+The target is ``-relu(x1 + x2 / 2)``, so that the output weight a must become negative. The law |w|^2 - a^2 = c holds
+all along: with c < 0, a^2 >= -c, and a cannot pass zero. The same network is trained from both starts; the plot shows
+the two invariant sets, |w| against a, and the losses. Then the chances that usual initialisers do this.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from matplotlib import pyplot as plt
 X = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).double()
 Y = -torch.relu(X @ torch.tensor([[1.0], [0.5]]).double())
 STARTS = {"obstructed": ([0.3, 0.2], 1.0), "free": ([1.0, 0.8], 0.2)}
-ETA, STEPS, EVERY = 0.05, 1500, 10
+ETA, STEPS, EVERY = 0.05, 1500, 3
 
 
 def network(start: str) -> nn.Sequential:
