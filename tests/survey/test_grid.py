@@ -34,6 +34,17 @@ def test_files_beside_the_grid(tmp_path):
     assert [task.model for task in tasks] == [f"{tmp_path}/model.py:make", f"{tmp_path}/spin.toml"]
 
 
+def test_a_file_that_changed_is_another_question(tmp_path):
+    (tmp_path / "model.py").write_text("one = 1")
+    path = written(tmp_path, 'models = ["model.py:make", "linear 1-1-1"]')
+    before = read_grid(path)
+    assert read_grid(path) == before
+    (tmp_path / "model.py").write_text("one = 2")
+    after = read_grid(path)
+    assert before[0].key != after[0].key
+    assert before[1].key == after[1].key
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
