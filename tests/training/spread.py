@@ -1,6 +1,7 @@
 """What two processes do in the tests of distributed training: each scenario is a short run, told in a JSON file."""
 
 import json
+import os
 import warnings
 import weakref
 from datetime import timedelta
@@ -138,6 +139,7 @@ SCENARIOS = {
 def work(rank, folder):
     """Everything, one after the other, in one of two processes."""
     torch.set_num_threads(1)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # whatever the name of the machine resolves to
     folder = Path(folder)
     for name in ("low", "cut", "gathered"):
         (folder / name).mkdir(exist_ok=True)
