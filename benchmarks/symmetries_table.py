@@ -11,11 +11,10 @@ from __future__ import annotations
 import sys
 import time
 
-import transformers_table
-from transformers_table import MODELS
-
 import gradlaws as gl
+import transformers_table
 from gradlaws.symmetry.couple import couplings
+from transformers_table import MODELS
 
 
 def main() -> None:

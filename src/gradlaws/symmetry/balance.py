@@ -126,7 +126,7 @@ def balanced(
     state: State, groups: Sequence[Coupling], tolerance: float = 1e-9, on_progress: Progress | None = None
 ) -> Balanced:
     """The balanced values of named parameters, which are left as they are."""
-    now = {name: x.detach().to(torch.float64) for name, x in state.items()}
+    now = {name: x.detach().to("cpu", torch.float64) for name, x in state.items()}
     sizes = {}
     first = worst = 0.0
     sweep = 0

@@ -100,7 +100,7 @@ def _probes(module: nn.Module, example_inputs: Any, count: int, random: torch.Ge
     args, kwargs = arguments(example_inputs)
     with warnings.catch_warnings(), torch.enable_grad():
         warnings.simplefilter("ignore")
-        duplicate = copy.deepcopy(module).to(torch.float64).eval()
+        duplicate = duplicate_of(module)
         parameters = {name: p for name, p in duplicate.named_parameters() if p.requires_grad}
         origin = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
         for _ in range(count):
@@ -108,6 +108,8 @@ def _probes(module: nn.Module, example_inputs: Any, count: int, random: torch.Ge
             theta = {name: p.detach().unsqueeze(0) for name, p in parameters.items()}
             some_args, some_kwargs = fresh_inputs(args, kwargs, random)
             values = [v for v in outputs(duplicate, some_args, some_kwargs) if v.requires_grad]
+            if not values:
+                raise InputError(f"{type(module).__name__} returns no floating point tensor that its parameters move")
             loss = sum((v * torch.randn(v.shape, generator=random, dtype=v.dtype)).sum() for v in values)
             gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)  # type: ignore[arg-type]
             velocity = {
@@ -117,11 +119,23 @@ def _probes(module: nn.Module, example_inputs: Any, count: int, random: torch.Ge
             yield Probe(theta, velocity, Reals())  # type: ignore[arg-type]
 
 
+def duplicate_of(module: nn.Module) -> nn.Module:
+    """A copy in float64, on the CPU, in evaluation mode.
+
+    Raises:
+        InputError: it cannot be copied.
+    """
+    try:
+        return copy.deepcopy(module).to("cpu", torch.float64).eval()
+    except Exception as error:
+        raise InputError(f"cannot copy {type(module).__name__}: {str(error).splitlines()[0]}") from None
+
+
 def perturb(parameters: Mapping[str, Tensor], origin: Mapping[str, Tensor], random: torch.Generator) -> None:
     """Set parameters to generic values near others."""
     for name, p in parameters.items():
         usual = 0.5 * p.shape[-1] ** -0.5 if p.dim() > 1 else 0.3
-        p.data = usual * torch.randn(p.shape, generator=random, dtype=p.dtype) + origin[name].detach()
+        p.data = usual * torch.randn(p.shape, generator=random, dtype=p.dtype) + origin[name].detach().cpu()
 
 
 def fresh_inputs(
@@ -136,7 +150,7 @@ def _fresh(leaf: Any, random: torch.Generator) -> Any:
     """Random numbers for floats; the rest as it is."""
     if isinstance(leaf, Tensor) and leaf.is_floating_point():
         return torch.randn(leaf.shape, generator=random, dtype=torch.float64)
-    return leaf
+    return leaf.cpu() if isinstance(leaf, Tensor) else leaf
 
 
 @dataclass(frozen=True, eq=False, slots=True)
