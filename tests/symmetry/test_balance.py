@@ -73,6 +73,33 @@ def test_models_that_people_train(name):
     assert result.norm_after < result.norm_before
 
 
+@pytest.mark.parametrize("kind", ["relu", "linear"])
+def test_recurrent_layers(kind):
+    """Both axes of one tensor move: W -> g W g^-1."""
+    torch.manual_seed(0)
+
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.enter, self.turn, self.leave = nn.Linear(4, 3), nn.Linear(3, 3, bias=False), nn.Linear(3, 4)
+
+        def forward(self, x):
+            h = torch.zeros(len(x), 3, dtype=x.dtype)
+            for t in range(3):
+                h = self.enter(x[:, t]) + self.turn(h)
+                h = torch.relu(h) if kind == "relu" else h
+            return self.leave(h)
+
+    model, x = Recurrent().double(), torch.randn(5, 3, 4, dtype=torch.float64)
+    (group,) = couplings(model, x)
+    assert group.group == ("positive" if kind == "relu" else "gl")
+    assert len(group.parts) == 5
+    result = balance_(model, x)
+    assert result.imbalance_after < 1e-9
+    assert result.change < 1e-12
+    assert result.norm_after < result.norm_before
+
+
 def test_a_dead_unit_stays():
     model = mlp(nn.ReLU, 2, 3, 2).double()
     model[2].weight.data[:, 1] = 0.0

@@ -138,6 +138,28 @@ def test_channels_are_permuted():
     assert change(model, (x,), {}, groups) < 1e-12
 
 
+class Language(nn.Module):
+    """Tokens and positions, of which few occur in the example."""
+
+    def __init__(self):
+        super().__init__()
+        self.token, self.position = nn.Embedding(12, 4), nn.Embedding(8, 4)
+        self.norm, self.up, self.down = nn.LayerNorm(4), nn.Linear(4, 6), nn.Linear(6, 12)
+
+    def forward(self, tokens):
+        x = self.token(tokens) + self.position(torch.arange(tokens.shape[-1]))
+        return self.down(torch.relu(self.up(self.norm(x))))
+
+
+def test_rows_that_were_not_seen_are_left_alone():
+    """Their gradients are zero: equations that hold for no reason must not become groups."""
+    model, seen = Language().double(), torch.tensor([[3, 5, 5]])
+    groups = couplings(model, seen)
+    assert sorted(group.text.partition(" on ")[0] for group in groups) == ["(R_>0)^4", "(R_>0)^6"]
+    assert not {"token.weight", "position.weight"} & {name for group in groups for name in group.tensors}
+    assert change(model, (torch.arange(8).unsqueeze(0),), {}, groups) < 1e-12
+
+
 def test_no_group_where_there_is_none():
     assert couplings(mlp(nn.Tanh, 3, 5, 2), torch.randn(6, 3)) == ()
 

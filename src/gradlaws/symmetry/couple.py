@@ -12,6 +12,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -60,7 +61,8 @@ def couplings(module: nn.Module, example_inputs: Any, *, seed: int = 0) -> tuple
     for probed in _probes(module, example_inputs, count, torch.Generator().manual_seed(seed)):
         seen.add(probed)
         probes = [*probes, probed][-keep:]
-    _, moving = seen.frozen_and_moving(frozenset(state))
+    _, every = seen.frozen_and_moving(frozenset(state))
+    moving = [axis for axis in every if not bool(axis.rows(seen.still).all(-1).any())]  # all of its slices were seen
     search = _Search(seen, probes)
     found = search.scalings(moving)
     return (*(search.widened(parts, width) for parts, width in found), *search.orthogonal(moving, found))
@@ -187,7 +189,7 @@ class _Search:
             kept = [pieces[i] for i in alive]
             for vector in integers(columns[:, alive] / scale[alive].max()):
                 parts = tuple((piece, c) for piece, c in zip(kept, vector, strict=True) if c)
-                if {c > 0 for _, c in parts} == {True, False}:
+                if {c > 0 for _, c in parts} == {True, False} and not _overlap(parts):
                     found.append((parts, length))
         return found
 
@@ -257,12 +259,21 @@ class _Search:
         return True
 
 
+def _overlap(parts: Parts) -> bool:
+    """Whether two parts share entries of one axis."""
+    for (a, _), (b, _) in combinations(parts, 2):
+        apart = (a.stop is not None and a.stop <= b.start) or (b.stop is not None and b.stop <= a.start)
+        if (a.tensor, a.axis) == (b.tensor, b.axis) and not apart:
+            return True
+    return False
+
+
 def integers(columns: Tensor) -> list[tuple[int, ...]]:
     """A basis of the null vectors of a real matrix as small integers; those that are none are left out."""
     if not columns.shape[1]:
         return []
     norms = columns.norm(dim=0)
-    _, values, right = torch.linalg.svd(columns / norms, full_matrices=True)
+    _, values, right = torch.linalg.svd(columns / norms, full_matrices=len(columns) < columns.shape[1])
     rank = int((values > _TOLERANCE * max(1.0, float(values.max()))).sum())
     basis = (right[rank:] / norms).clone()
     reduced = _echelon(basis)
