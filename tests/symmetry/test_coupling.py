@@ -11,7 +11,7 @@ from gradlaws.errors import InputError
 from gradlaws.laws.contraction import Contraction
 from gradlaws.symmetry.couple import arguments, couplings, integers, outputs
 from gradlaws.symmetry.coupling import Coupling
-from gradlaws.symmetry.permute import permutations
+from gradlaws.symmetry.permute import permutations, signs
 from tests.modules import mlp
 
 transformers_table.transformers.logging.set_verbosity_error()
@@ -123,6 +123,12 @@ def test_hidden_units_are_permuted(activation):
     assert change(model, (x,), {}, groups) < 1e-12
 
 
+@pytest.mark.parametrize(("activation", "odd"), [(nn.Tanh, 1), (nn.Identity, 1), (nn.ReLU, 0), (nn.GELU, 0)])
+def test_units_of_odd_activations_change_sign(activation, odd):
+    model, x = mlp(activation, 3, 5, 2), torch.randn(6, 3)
+    assert len(signs(model, x, permutations(model, x))) == odd
+
+
 def test_channels_are_permuted():
     model = nn.Sequential(nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3), nn.GELU(), nn.Conv2d(3, 2, 2)).double().eval()
     x = torch.randn(2, 1, 4, 4, dtype=torch.float64)
@@ -130,6 +136,28 @@ def test_channels_are_permuted():
     assert [group.width for group in groups] == [3]
     model[1].running_mean.fill_(0.0)  # buffers do not move, and are equal here
     assert change(model, (x,), {}, groups) < 1e-12
+
+
+class Language(nn.Module):
+    """Tokens and positions, of which few occur in the example."""
+
+    def __init__(self):
+        super().__init__()
+        self.token, self.position = nn.Embedding(12, 4), nn.Embedding(8, 4)
+        self.norm, self.up, self.down = nn.LayerNorm(4), nn.Linear(4, 6), nn.Linear(6, 12)
+
+    def forward(self, tokens):
+        x = self.token(tokens) + self.position(torch.arange(tokens.shape[-1]))
+        return self.down(torch.relu(self.up(self.norm(x))))
+
+
+def test_rows_that_were_not_seen_are_left_alone():
+    """Their gradients are zero: equations that hold for no reason must not become groups."""
+    model, seen = Language().double(), torch.tensor([[3, 5, 5]])
+    groups = couplings(model, seen)
+    assert sorted(group.text.partition(" on ")[0] for group in groups) == ["(R_>0)^4", "(R_>0)^6"]
+    assert not {"token.weight", "position.weight"} & {name for group in groups for name in group.tensors}
+    assert change(model, (torch.arange(8).unsqueeze(0),), {}, groups) < 1e-12
 
 
 def test_no_group_where_there_is_none():
@@ -161,6 +189,39 @@ def test_what_is_no_element_is_refused(name):
     with pytest.raises(InputError, match=words):
         group.act(STATE, wrong)
     assert all(torch.equal(STATE[n], x) for n, x in kept.items())
+
+
+@pytest.mark.parametrize("wrong", [torch.ones(3, 3), torch.randn(2, 3), torch.full((3, 3), torch.inf)])
+def test_a_module_is_moved_as_a_whole_or_not_at_all(wrong):
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+    (group,) = couplings(model, torch.randn(5, 2))
+    kept = [p.detach().clone() for p in model.parameters()]
+    with pytest.raises(InputError, match=r"singular|shape|finite"):
+        group.act_(model, wrong)
+    assert all(torch.equal(a, b) for a, b in zip(kept, model.parameters(), strict=True))
+    x = torch.randn(5, 2)
+    before = model(x).detach()
+    group.act_(model, element(group)[0])
+    assert torch.allclose(model(x), before, atol=1e-4)
+    assert not torch.equal(kept[0], model[0].weight)
+
+
+class Constant(nn.Module):
+    """Has a parameter that does nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+
+    def forward(self, x):
+        return x
+
+
+def test_what_cannot_be_asked():
+    with pytest.raises(InputError, match=r"returns no floating point tensor that its parameters move"):
+        couplings(Constant(), torch.randn(2))
+    with pytest.raises(InputError, match=r"ReLU has no parameters to train"):
+        couplings(nn.ReLU(), torch.randn(2))
 
 
 def test_unknown_or_misshapen_parameters_are_refused():

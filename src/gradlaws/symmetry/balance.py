@@ -126,7 +126,7 @@ def balanced(
     state: State, groups: Sequence[Coupling], tolerance: float = 1e-9, on_progress: Progress | None = None
 ) -> Balanced:
     """The balanced values of named parameters, which are left as they are."""
-    now = {name: x.detach().to(torch.float64) for name, x in state.items()}
+    now = {name: x.detach().to("cpu", torch.float64) for name, x in state.items()}
     sizes = {}
     first = worst = 0.0
     sweep = 0
@@ -160,7 +160,7 @@ def _best(group: Coupling, state: State) -> tuple[Tensor, float, int]:
         for x, c in rows:
             blocks = x.reshape(group.heads, -1, x.shape[1])
             sides[c < 0] += blocks @ blocks.mT
-        return _best_matrix(*sides)
+        return _best_matrix(sides[0], sides[1], _share(group))
     return torch.eye(group.shape[-1], dtype=torch.float64).expand(group.shape), 0.0, 0
 
 
@@ -181,13 +181,18 @@ def _best_scaling(group: Coupling, norms: list[tuple[Tensor, int]]) -> tuple[Ten
         t = t - step
         if float(step.abs().max()) < 1e-15:
             break
-    element = torch.exp(t)
+    element = torch.exp(t * _share(group))
     if group.group == "complex":
         element = element.to(torch.complex128)
     return element, size, int((~usable).sum())
 
 
-def _best_matrix(up: Tensor, down: Tensor) -> tuple[Tensor, float, int]:
+def _share(group: Coupling) -> float:
+    """How much of the way to go: half where both axes of one tensor move, as in recurrent layers."""
+    return 1.0 if len({(p.tensor, p.axis) for p, _ in group.parts}) == len(group.tensors) else 0.5
+
+
+def _best_matrix(up: Tensor, down: Tensor, share: float) -> tuple[Tensor, float, int]:
     """Least ``tr(P up) + tr(P^-1 down)`` over P = g^T g: a geometric mean of matrices (Pusz, Woronowicz 1975)."""
     values, vectors = torch.linalg.eigh(up)
     other = torch.linalg.eigvalsh(down)
@@ -200,7 +205,7 @@ def _best_matrix(up: Tensor, down: Tensor) -> tuple[Tensor, float, int]:
     middle, turned = torch.linalg.eigh(root @ down @ root)
     p = inverse @ _from(turned, middle.clamp_min(0).sqrt()) @ inverse
     values, vectors = torch.linalg.eigh(p)
-    g = _from(vectors, values.clamp_min(1e-300).sqrt())
+    g = _from(vectors, values.clamp_min(1e-300).pow(share / 2))
     identity = torch.eye(g.shape[-1], dtype=g.dtype).expand_as(g)
     return torch.where(usable.view(-1, 1, 1), g, identity), size, int((~usable).sum())
 

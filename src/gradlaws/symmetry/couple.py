@@ -12,6 +12,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -60,7 +61,8 @@ def couplings(module: nn.Module, example_inputs: Any, *, seed: int = 0) -> tuple
     for probed in _probes(module, example_inputs, count, torch.Generator().manual_seed(seed)):
         seen.add(probed)
         probes = [*probes, probed][-keep:]
-    _, moving = seen.frozen_and_moving(frozenset(state))
+    _, every = seen.frozen_and_moving(frozenset(state))
+    moving = [axis for axis in every if not bool(axis.rows(seen.still).all(-1).any())]  # all of its slices were seen
     search = _Search(seen, probes)
     found = search.scalings(moving)
     return (*(search.widened(parts, width) for parts, width in found), *search.orthogonal(moving, found))
@@ -100,7 +102,7 @@ def _probes(module: nn.Module, example_inputs: Any, count: int, random: torch.Ge
     args, kwargs = arguments(example_inputs)
     with warnings.catch_warnings(), torch.enable_grad():
         warnings.simplefilter("ignore")
-        duplicate = copy.deepcopy(module).to(torch.float64).eval()
+        duplicate = duplicate_of(module)
         parameters = {name: p for name, p in duplicate.named_parameters() if p.requires_grad}
         origin = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
         for _ in range(count):
@@ -108,6 +110,8 @@ def _probes(module: nn.Module, example_inputs: Any, count: int, random: torch.Ge
             theta = {name: p.detach().unsqueeze(0) for name, p in parameters.items()}
             some_args, some_kwargs = fresh_inputs(args, kwargs, random)
             values = [v for v in outputs(duplicate, some_args, some_kwargs) if v.requires_grad]
+            if not values:
+                raise InputError(f"{type(module).__name__} returns no floating point tensor that its parameters move")
             loss = sum((v * torch.randn(v.shape, generator=random, dtype=v.dtype)).sum() for v in values)
             gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)  # type: ignore[arg-type]
             velocity = {
@@ -117,11 +121,23 @@ def _probes(module: nn.Module, example_inputs: Any, count: int, random: torch.Ge
             yield Probe(theta, velocity, Reals())  # type: ignore[arg-type]
 
 
+def duplicate_of(module: nn.Module) -> nn.Module:
+    """A copy in float64, on the CPU, in evaluation mode.
+
+    Raises:
+        InputError: it cannot be copied.
+    """
+    try:
+        return copy.deepcopy(module).to("cpu", torch.float64).eval()
+    except Exception as error:
+        raise InputError(f"cannot copy {type(module).__name__}: {str(error).splitlines()[0]}") from None
+
+
 def perturb(parameters: Mapping[str, Tensor], origin: Mapping[str, Tensor], random: torch.Generator) -> None:
     """Set parameters to generic values near others."""
     for name, p in parameters.items():
         usual = 0.5 * p.shape[-1] ** -0.5 if p.dim() > 1 else 0.3
-        p.data = usual * torch.randn(p.shape, generator=random, dtype=p.dtype) + origin[name].detach()
+        p.data = usual * torch.randn(p.shape, generator=random, dtype=p.dtype) + origin[name].detach().cpu()
 
 
 def fresh_inputs(
@@ -136,7 +152,7 @@ def _fresh(leaf: Any, random: torch.Generator) -> Any:
     """Random numbers for floats; the rest as it is."""
     if isinstance(leaf, Tensor) and leaf.is_floating_point():
         return torch.randn(leaf.shape, generator=random, dtype=torch.float64)
-    return leaf
+    return leaf.cpu() if isinstance(leaf, Tensor) else leaf
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -173,7 +189,7 @@ class _Search:
             kept = [pieces[i] for i in alive]
             for vector in integers(columns[:, alive] / scale[alive].max()):
                 parts = tuple((piece, c) for piece, c in zip(kept, vector, strict=True) if c)
-                if {c > 0 for _, c in parts} == {True, False}:
+                if {c > 0 for _, c in parts} == {True, False} and not _overlap(parts):
                     found.append((parts, length))
         return found
 
@@ -243,12 +259,21 @@ class _Search:
         return True
 
 
+def _overlap(parts: Parts) -> bool:
+    """Whether two parts share entries of one axis."""
+    for (a, _), (b, _) in combinations(parts, 2):
+        apart = (a.stop is not None and a.stop <= b.start) or (b.stop is not None and b.stop <= a.start)
+        if (a.tensor, a.axis) == (b.tensor, b.axis) and not apart:
+            return True
+    return False
+
+
 def integers(columns: Tensor) -> list[tuple[int, ...]]:
     """A basis of the null vectors of a real matrix as small integers; those that are none are left out."""
     if not columns.shape[1]:
         return []
     norms = columns.norm(dim=0)
-    _, values, right = torch.linalg.svd(columns / norms, full_matrices=True)
+    _, values, right = torch.linalg.svd(columns / norms, full_matrices=len(columns) < columns.shape[1])
     rank = int((values > _TOLERANCE * max(1.0, float(values.max()))).sum())
     basis = (right[rank:] / norms).clone()
     reduced = _echelon(basis)

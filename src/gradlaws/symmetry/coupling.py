@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gradlaws.errors import InputError
 from gradlaws.laws.contraction import Contraction
@@ -116,8 +116,21 @@ class Coupling:
             x = moved.get(piece.tensor, state[piece.tensor].detach().to(torch.float64))
             if x.dim() != piece.order or piece.length(tuple(x.shape)) != self.width:
                 raise InputError(f"{piece.tensor} has shape {tuple(x.shape)}: {self.text} expects {self.width} indices")
-            moved[piece.tensor] = put(x, piece, self.moved(piece.rows({piece.tensor: x}), c, element, piece))
+            rows = self.moved(piece.rows({piece.tensor: x}), c, element.to(x.device), piece)
+            moved[piece.tensor] = put(x, piece, rows)
         return {name: x.to(state[name].dtype) for name, x in moved.items()}
+
+    def act_(self, module: nn.Module, element: Tensor) -> None:
+        """The same on the parameters of a module, in place; where anything is wrong, nothing is changed.
+
+        Raises:
+            InputError: see `act`.
+        """
+        parameters = dict(module.named_parameters())
+        new = self.act(parameters, element)
+        with torch.no_grad():
+            for name, x in new.items():
+                parameters[name].copy_(x)
 
     def moved(self, rows: Tensor, c: int, element: Tensor, piece: Contraction) -> Tensor:
         """The rows ``[width, everything else]`` after the action."""

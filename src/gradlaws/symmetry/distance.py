@@ -28,7 +28,7 @@ def orbit_distance(a: nn.Module, b: nn.Module, example_inputs: Any, *, seed: int
     Raises:
         InputError: the parameters differ in name or shape, or a module fails on the inputs.
     """
-    states = [{name: p.detach().to(torch.float64) for name, p in m.named_parameters()} for m in (a, b)]
+    states = [{name: p.detach().to("cpu", torch.float64) for name, p in m.named_parameters()} for m in (a, b)]
     shapes = [{name: tuple(x.shape) for name, x in state.items()} for state in states]
     if shapes[0] != shapes[1]:
         other = sorted(set(shapes[0].items()) ^ set(shapes[1].items()))[0][0]

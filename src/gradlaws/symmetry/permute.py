@@ -6,7 +6,7 @@ random weights; they are a symmetry if the outputs stay.
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.pieces import axes
-from gradlaws.symmetry.couple import arguments, fresh_inputs, outputs, perturb
-from gradlaws.symmetry.coupling import Coupling
+from gradlaws.symmetry.couple import arguments, duplicate_of, fresh_inputs, outputs, perturb
+from gradlaws.symmetry.coupling import Coupling, put
 
 _SAME, _UNITS = 1e-9, 4
 
@@ -29,7 +29,7 @@ def permutations(module: nn.Module, example_inputs: Any, *, seed: int = 0) -> tu
         InputError: the module fails on the inputs.
     """
     random = torch.Generator().manual_seed(seed)
-    duplicate = copy.deepcopy(module).to(torch.float64).eval()
+    duplicate = duplicate_of(module)
     parameters = {name: p for name, p in duplicate.named_parameters() if p.requires_grad}
     perturb(parameters, dict(module.named_parameters()), random)
     inputs = fresh_inputs(*arguments(example_inputs), random)
@@ -47,6 +47,34 @@ def permutations(module: nn.Module, example_inputs: Any, *, seed: int = 0) -> tu
                 found.setdefault(frozenset(p for p, _ in parts), group)
                 break
     return tuple(found.values())
+
+
+def signs(module: nn.Module, example_inputs: Any, orders: Sequence[Coupling], *, seed: int = 0) -> tuple[Coupling, ...]:
+    """Those of some permuted indices whose units may change sign as well, as under an odd activation.
+
+    Raises:
+        InputError: the module fails on the inputs.
+    """
+    random = torch.Generator().manual_seed(seed)
+    duplicate = duplicate_of(module)
+    parameters = {name: p for name, p in duplicate.named_parameters() if p.requires_grad}
+    perturb(parameters, dict(module.named_parameters()), random)
+    inputs = fresh_inputs(*arguments(example_inputs), random)
+    return tuple(order for order in orders if _flips(duplicate, parameters, order, inputs))
+
+
+def _flips(module: nn.Module, parameters: dict[str, nn.Parameter], order: Coupling, inputs: Any) -> bool:
+    """Whether the outputs stay when the first unit changes its sign."""
+
+    def flipped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+        moved = dict(state)
+        for piece, _ in order.parts:
+            rows = piece.rows(moved).clone()
+            rows[0] = -rows[0]
+            moved[piece.tensor] = put(moved[piece.tensor], piece, rows)
+        return moved
+
+    return _unchanged(module, parameters, order, flipped, inputs)
 
 
 def _fed_by(
@@ -86,11 +114,22 @@ def _gradients(module: nn.Module, parameters: dict[str, nn.Parameter], inputs: A
 
 def _stays(module: nn.Module, parameters: dict[str, nn.Parameter], group: Coupling, inputs: Any) -> bool:
     """Whether a cyclic permutation changes no output."""
+    order = torch.arange(group.width).roll(1)
+    return _unchanged(module, parameters, group, lambda state: group.act(state, order), inputs)
+
+
+def _unchanged(
+    module: nn.Module,
+    parameters: dict[str, nn.Parameter],
+    group: Coupling,
+    move: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+    inputs: Any,
+) -> bool:
+    """Whether the outputs stay when the tensors of a group are moved; they are moved back."""
     with torch.no_grad():
         before = outputs(module, *inputs)
         kept = {name: parameters[name].detach().clone() for name in group.tensors}
-        order = torch.arange(group.width).roll(1)
-        for name, x in group.act(kept, order).items():
+        for name, x in move(kept).items():
             parameters[name].copy_(x)
         after = outputs(module, *inputs)
         for name, x in kept.items():
