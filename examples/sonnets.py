@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy, relu, scaled_dot_product_attentio
 import gradlaws as gl
 from gradlaws.report.html import write_report
 
-WIDTH, HEADS, LAYERS, CONTEXT, BATCH, STEPS, EVERY = 16, 2, 1, 32, 16, 200, 5
+WIDTH, HEADS, LAYERS, CONTEXT, BATCH, STEPS, EVERY = 16, 2, 1, 32, 16, 160, 4
 TEXT = (Path(__file__).parent / "data" / "sonnets.txt").read_text()
 LETTERS = sorted(set(TEXT))
 
