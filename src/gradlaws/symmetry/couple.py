@@ -28,8 +28,8 @@ from gradlaws.laws.structured import Probe
 from gradlaws.models.family import Shapes, size
 from gradlaws.symmetry.coupling import Coupling
 
-_FEWEST, _MOST, _SPARE = 4, 400, 8
-_NUMBERS, _KEPT = 500_000_000, 50_000_000
+_FEWEST, _MOST, _SPARE = 2, 400, 8
+_NUMBERS, _KEPT = 250_000_000, 50_000_000
 _TOLERANCE, _NOISE = 1e-7, 1e-12
 _LARGEST = 8
 _FOLDS = 400
@@ -136,8 +136,9 @@ def duplicate_of(module: nn.Module) -> nn.Module:
 def perturb(parameters: Mapping[str, Tensor], origin: Mapping[str, Tensor], random: torch.Generator) -> None:
     """Set parameters to generic values near others."""
     for name, p in parameters.items():
-        usual = 0.5 * p.shape[-1] ** -0.5 if p.dim() > 1 else 0.3
-        p.data = usual * torch.randn(p.shape, generator=random, dtype=p.dtype) + origin[name].detach().cpu()
+        usual = p.shape[-1] ** -0.5 if p.dim() > 1 else 0.6
+        p.data = torch.rand(p.shape, generator=random, dtype=p.dtype).sub_(0.5).mul_(2 * usual)
+        p.data += origin[name].detach().cpu()
 
 
 def fresh_inputs(
