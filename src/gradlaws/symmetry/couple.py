@@ -198,9 +198,11 @@ class _Search:
         """Matrices in the fewest blocks that are still a symmetry; else numbers, complex ones where pairs rotate."""
         parts = parts if parts[0][1] > 0 else tuple((piece, -c) for piece, c in parts)
         if {abs(c) for _, c in parts} == {1}:
-            for heads in divisors(width)[:-1]:
-                if self._holds(parts, width, heads):
-                    return Coupling("gl", parts, width, heads)
+            proper = divisors(width)[:-1]
+            finest = [h for h in proper if not any(h < k and k % h == 0 for k in proper)]
+            if any(self._holds(parts, width, heads) for heads in finest):  # blocks of blocks stay if blocks do
+                heads = next(h for h in proper if self._holds(parts, width, h))
+                return Coupling("gl", parts, width, heads)
             if all(piece.fold and piece.fold[1] % 2 == 0 for piece, _ in parts) and self._rotates(parts):
                 return Coupling("complex", parts, width)
         return Coupling("positive", parts, width)
