@@ -39,8 +39,8 @@ def main() -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(result)
     print(
-        f"{model.num_parameters()} parameters, {seconds:.1f} s ({busy:.1f} s of processor), {memory:.1f} GiB, largest change of "
-        f"a logit {error:.1e} (largest logit {float(before.abs().max()):.2f})"
+        f"{model.num_parameters()} parameters, {seconds:.1f} s ({busy:.1f} s of processor), {memory:.1f} GiB, "
+        f"largest change of a logit {error:.1e} (largest logit {float(before.abs().max()):.2f})"
     )
     assert seconds < LARGEST_SECONDS
     assert error < LARGEST_ERROR
