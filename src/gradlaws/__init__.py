@@ -1,6 +1,7 @@
 """gradlaws finds every quantity that gradient training conserves, and proves that there are no others."""
 
 from gradlaws.errors import GradlawsError
+from gradlaws.geometry.components import components
 from gradlaws.geometry.diffusion import diffuse
 from gradlaws.laws.answer import count, laws
 from gradlaws.laws.certificate import Certificate, certify
@@ -32,6 +33,7 @@ __all__ = [
     "orbit_distance",
     "compress",
     # the geometry of training
+    "components",
     "diffuse",
     # what they are asked about
     "Family",

@@ -6,6 +6,7 @@ import typer
 
 from gradlaws.commands.balance import balance
 from gradlaws.commands.check import check
+from gradlaws.commands.components import components
 from gradlaws.commands.compress import compress
 from gradlaws.commands.laws import count, laws
 from gradlaws.commands.report import report
@@ -23,6 +24,7 @@ COMMANDS = (
     symmetries,
     balance,
     compress,
+    components,
 )
 
 app = typer.Typer(

@@ -1,106 +1,92 @@
-"""Families of critical points that the exchange of units makes: counts, dimensions, points."""
+"""Counts of critical manifolds against enumeration: every assignment of units to groups, one by one."""
 
 from collections import Counter
+from itertools import product
 
 import pytest
-import torch
 
 from gradlaws.errors import InputError
-from gradlaws.geometry.critical import Expansion, critical_subspaces, expand, expansions, minimum_subspaces
-from tests.oracles.critical_count import dimension, labellings
+from gradlaws.geometry.critical import critical_subspaces, expansion_manifold, layered, minimum_subspaces
 
-# r, m, G, T: Simsek et al. (2021), section 4, and by enumeration
-COUNTS = [
-    (1, 1, 1, 1),
-    (1, 2, 1, 3),
-    (1, 3, 1, 10),
-    (1, 4, 1, 37),
-    (2, 2, 2, 2),
-    (2, 3, 6, 12),
-    (2, 4, 14, 62),
-    (2, 5, 30, 320),
-    (3, 3, 6, 6),
-    (3, 4, 36, 60),
-    (3, 5, 150, 450),
-    (4, 5, 240, 360),
-]
+PUBLISHED = {
+    (1, 1): (1, 1),
+    (1, 2): (1, 3),
+    (1, 3): (1, 10),
+    (1, 4): (1, 37),
+    (2, 2): (2, 2),
+    (2, 3): (6, 12),
+    (2, 4): (14, 62),
+    (2, 5): (30, 320),
+    (3, 3): (6, 6),
+    (3, 4): (36, 60),
+    (3, 5): (150, 450),
+    (4, 5): (240, 360),
+}
 
 
-@pytest.mark.parametrize(("r", "m", "critical", "minima"), COUNTS)
-def test_counts_are_those_of_the_literature(r, m, critical, minima):
-    assert critical_subspaces(r, m) == critical
-    assert minimum_subspaces(r, m) == minima
+def splits(units):
+    """All ways to split a list into groups."""
+    if not units:
+        yield []
+        return
+    first, rest = units[0], units[1:]
+    for groups in splits(rest):
+        yield [[first], *groups]
+        for i in range(len(groups)):
+            yield [*groups[:i], [first, *groups[i]], *groups[i + 1 :]]
 
 
-@pytest.mark.parametrize(("r", "m"), [(1, 3), (1, 4), (2, 3), (2, 4), (3, 4)])
-def test_counts_and_dimensions_are_those_of_every_labelling_written_down(r, m):
-    found = labellings(r, m)
-    assert minimum_subspaces(r, m) == len(found)
-    assert critical_subspaces(r, m) == sum(max(labels) < r for labels in found)
-    sizes = Counter(
-        Expansion(
-            tuple(labels.count(i) for i in range(r)),
-            tuple(sorted(labels.count(i) for i in set(labels) if i >= r)),
-        )
-        for labels in found
-    )
-    assert {e: e.subspaces for e in expansions(r, m)} == sizes
-    for labels in found:
-        copies = tuple(labels.count(i) for i in range(r))
-        zeros = tuple(sorted(labels.count(i) for i in set(labels) if i >= r))
-        assert Expansion(copies, zeros).dimension(3, 2) == dimension(labels, r, 3, 2)
+def enumerated(r, m):
+    """The slow twin: each unit copies one of r, or is in a group that cancels."""
+    found = Counter()
+    for owners in product(range(r + 1), repeat=m):
+        copies = [owners.count(k) for k in range(r)]
+        if min(copies) == 0:
+            continue
+        left = [i for i, owner in enumerate(owners) if owner == r]
+        for groups in splits(left):
+            sizes = tuple(sorted(map(len, groups), reverse=True))
+            found[tuple(sorted(copies, reverse=True)), sizes] += 1
+    return found
 
 
-@pytest.mark.parametrize(("spare", "ratio"), [(0, 0.222), (1, 0.571), (2, 1.121), (3, 1.989), (5, 5.567), (10, 66.0)])
-def test_wide_networks_have_more_minima_than_critical_families(spare, ratio):
-    """At ten units: which of the two there are more of changes with the width."""
-    found = minimum_subspaces(10, 10 + spare) / critical_subspaces(9, 10 + spare)
-    assert found == pytest.approx(ratio, rel=5e-3)
+@pytest.mark.parametrize("pair", PUBLISHED)
+def test_published_counts(pair):
+    assert (critical_subspaces(*pair), minimum_subspaces(*pair)) == PUBLISHED[pair]
 
 
-def test_every_point_of_a_subspace_is_the_same_function():
-    generator = torch.Generator().manual_seed(0)
-    w, a = torch.randn(2, 3, dtype=torch.float64), torch.randn(2, 2, dtype=torch.float64)
-    x = torch.randn(3, 20, dtype=torch.float64)
-    for labels in labellings(2, 4):
-        wide_w, wide_a = expand(w, a, labels, generator)
-        assert (wide_w.shape, wide_a.shape) == ((4, 3), (2, 4))
-        torch.testing.assert_close(wide_a @ torch.tanh(wide_w @ x), a @ torch.tanh(w @ x))
+@pytest.mark.parametrize(("r", "m"), [(r, m) for m in range(1, 7) for r in range(1, m + 1)])
+def test_counts_are_those_of_an_enumeration(r, m):
+    found = enumerated(r, m)
+    assert minimum_subspaces(r, m) == sum(found.values())
+    assert critical_subspaces(r, m) == sum(n for (_, groups), n in found.items() if not groups)
+    listed = {(s.copies, s.cancelling): s.count for s in expansion_manifold(r, m, 3, 2)}
+    assert listed == dict(found)
 
 
-def largest_slope(w, a, x, y):
-    """Of half the squared error of a two-layer network."""
-    w, a = w.clone().requires_grad_(), a.clone().requires_grad_()
-    (((a @ torch.tanh(w @ x)) - y) ** 2).sum().div(2).backward()
-    return max(w.grad.abs().max().item(), a.grad.abs().max().item())
+def test_every_subspace_has_at_least_the_extra_units_as_its_dimension():
+    for piece in expansion_manifold(2, 6, 3, 1):
+        groups = len(piece.cancelling)
+        assert piece.dimension == (6 - 2 - groups) + 3 * groups >= 4
 
 
-def test_a_critical_point_stays_one_with_copies_and_not_with_zeros():
-    """Targets with an error that no parameter of the small network lessens."""
-    generator = torch.Generator().manual_seed(0)
-    w, a, x = (torch.randn(shape, dtype=torch.float64, generator=generator) for shape in ((2, 3), (1, 2), (3, 20)))
-    hidden = torch.tanh(w @ x)
-    slopes = torch.cat([hidden, ((1 - hidden**2) * a.T).repeat_interleave(3, 0) * x.repeat(2, 1)])
-    error = torch.randn(20, dtype=torch.float64, generator=generator)
-    error -= slopes.T @ torch.linalg.lstsq(slopes.T, error).solution
-    y = a @ hidden + error
-    assert largest_slope(w, a, x, y) < 1e-12
-    for labels in labellings(2, 4):
-        slope = largest_slope(*expand(w, a, labels, generator), x, y)
-        assert slope < 1e-12 if max(labels) < 2 else slope > 1e-3, labels
+def test_minima_outnumber_critical_points_in_wide_networks_only():
+    ratios = [minimum_subspaces(10, 10 + h) / critical_subspaces(9, 10 + h) for h in (0, 1, 2, 3, 5, 10)]
+    assert ratios == pytest.approx([0.222, 0.571, 1.121, 1.989, 5.567, 66.0], rel=2e-3)
 
 
-@pytest.mark.parametrize("ask", [critical_subspaces, minimum_subspaces, expansions])
-@pytest.mark.parametrize(("r", "m"), [(0, 1), (3, 2), (-1, 4)])
-def test_impossible_widths_are_refused(ask, r, m):
-    with pytest.raises(InputError, match=rf"a network of {r} distinct units in {m} units: expected 1 <= r <= m"):
-        ask(r, m)
+def test_layers_multiply():
+    assert layered([1, 2], [2, 3]) == (1 * 6, 3 * 12)
 
 
-def test_labels_and_shapes_that_do_not_fit_are_refused():
-    w, a = torch.ones(2, 3), torch.ones(1, 2)
-    for labels in ([0, 0], [0, 1, -1], []):
-        with pytest.raises(InputError, match="expected each of 0 to 1 at least once, and no negative number"):
-            expand(w, a, labels)
-    with pytest.raises(InputError, match=r"expected weights \[r, inputs\] and \[outputs, r\]"):
-        expand(w, torch.ones(1, 3), [0, 1])
+@pytest.mark.parametrize(("r", "m"), [(0, 1), (3, 2), (1.0, 2)])
+def test_bad_widths_are_refused_in_a_sentence(r, m):
+    with pytest.raises(InputError, match="expected whole numbers with 1 <= r <= m"):
+        critical_subspaces(r, m)
+
+
+def test_bad_layers_are_refused_in_a_sentence():
+    with pytest.raises(InputError, match="as many needed as actual widths"):
+        layered([1], [2, 3])
+    with pytest.raises(InputError, match="expected at least 1 of each"):
+        expansion_manifold(1, 2, 0, 1)

@@ -1,153 +1,123 @@
-"""How many flat families of critical points a wide two-layer network has, because its units can be exchanged.
+"""How many critical manifolds the permutation symmetry of hidden units makes (Simsek et al. 2021).
 
-A network of r distinct units is written in m >= r units by giving units copies, which share their outgoing weight, and
-by adding groups of equal units whose outgoing weights add up to zero. Each way of labelling the m units gives an affine
-subspace of parameters with one function (Simsek, Ged, Jacot, Spadaro, Hongler, Gerstner, Brea 2021). Assumed: the units
-are distinct, and the activation makes no further identities (odd and even ones do).
+A minimum of a two-layer network with r distinct units, written with m >= r units, becomes a union of affine subspaces:
+units may be copied, their outgoing weights adding up to the original, and groups of equal units may be added whose
+outgoing weights cancel. Critical points of a smaller network give such subspaces too, without the groups that cancel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
 from math import comb, factorial, prod
-
-import torch
-from torch import Tensor
 
 from gradlaws.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Expansion:
-    """The subspaces with groups of these sizes.
+class Subspaces:
+    """Some of the subspaces of an expansion manifold, all of one dimension.
 
     Args:
-        copies: for each of the r units how many times it occurs, in order.
-        zeros: sizes of the groups whose outgoing weights add up to zero, ascending.
+        count: how many.
+        copies: sizes of the groups of copies of the r units, descending.
+        cancelling: sizes of the groups that cancel, descending.
+        dimension: of each.
     """
 
+    count: int
     copies: tuple[int, ...]
-    zeros: tuple[int, ...]
-
-    @property
-    def units(self) -> int:
-        """The width m."""
-        return sum(self.copies) + sum(self.zeros)
-
-    @property
-    def subspaces(self) -> int:
-        """How many ways there are to choose the units of each group; groups of zeros have no names."""
-        named = factorial(self.units) // prod(map(factorial, (*self.copies, *self.zeros)))
-        return named // prod(factorial(self.zeros.count(size)) for size in set(self.zeros))
-
-    def dimension(self, inputs: int, outputs: int) -> int:
-        """Of each subspace, for units with that many incoming and outgoing weights; a bias counts as incoming."""
-        groups = len(self.copies) + len(self.zeros)
-        return (self.units - groups) * outputs + len(self.zeros) * inputs
+    cancelling: tuple[int, ...]
+    dimension: int
 
 
 def critical_subspaces(r: int, m: int) -> int:
-    """G(r, m): subspaces of critical points of width m that come from one critical point of r distinct units.
+    """G(r, m): subspaces of critical points of width m that one irreducible critical point of width r makes.
 
-    These are the ways to make each of m units a copy of one of r, each of which occurs.
+    The ways to send m units onto r: ``sum_i (-1)^(r - i) C(r, i) i^m``, each of dimension m - r.
 
     Raises:
         InputError: not 1 <= r <= m.
     """
-    _refuse(r, m)
-    return _onto(r, m)
+    _check(r, m)
+    return _surjections(r, m)
 
 
 def minimum_subspaces(r: int, m: int) -> int:
-    """T(r, m): subspaces of global minima of width m, where r units are the fewest that reach the minimum.
+    """T(r, m): subspaces that make up all global minima of width m, where r units are needed.
+
+    ``sum_u C(m, u) G(r, m - u) B_u``, with u units in groups that cancel and Bell's number of ways to group them. The
+    activation is taken to have no further symmetry: tanh and other odd or even ones have more.
 
     Raises:
         InputError: not 1 <= r <= m.
     """
-    _refuse(r, m)
-    return sum(comb(m, u) * _onto(r, m - u) * _partitions(u) for u in range(m - r + 1))
+    _check(r, m)
+    return sum(comb(m, u) * _surjections(r, m - u) * _bell(u) for u in range(m - r + 1))
 
 
-def expansions(r: int, m: int) -> tuple[Expansion, ...]:
-    """All sizes of groups; their subspaces together are T(r, m), those without zeros G(r, m).
+def expansion_manifold(r: int, m: int, inputs: int, outputs: int) -> list[Subspaces]:
+    """The subspaces of T(r, m) by the sizes of their groups.
 
-    Raises:
-        InputError: not 1 <= r <= m.
-    """
-    _refuse(r, m)
-    return tuple(
-        Expansion(copies, zeros)
-        for spare in range(m - r + 1)
-        for copies in _compositions(r, m - spare)
-        for zeros in _ascending(spare, 1)
-    )
-
-
-def expand(
-    incoming: Tensor, outgoing: Tensor, labels: Sequence[int], generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor]:
-    """A random point of one subspace: the same function in more units.
+    With j groups that cancel a subspace has dimension ``(m - r - j) outputs + j inputs``.
 
     Args:
-        incoming: weights and biases of the r units, ``[r, inputs]``.
-        outgoing: their weights to the outputs, ``[outputs, r]``.
-        labels: for each new unit the unit 0, ..., r - 1 that it copies; a larger number is the name of a group of equal
-            units, drawn at random, whose outgoing weights add up to zero.
-        generator: source of the point.
-
-    Returns:
-        Weights ``[m, inputs]`` and ``[outputs, m]``.
-
-    Raises:
-        InputError: shapes that do not fit, a unit without a copy, or a negative label.
+        r: units that are needed.
+        m: units that there are.
+        inputs: incoming weights of a unit, its bias included.
+        outputs: outgoing weights of a unit.
     """
-    r = len(incoming)
-    if incoming.dim() != 2 or outgoing.dim() != 2 or outgoing.shape[1] != r:
-        raise InputError(
-            f"expected weights [r, inputs] and [outputs, r], got {list(incoming.shape)} and {list(outgoing.shape)}"
-        )
-    if min(labels, default=-1) < 0 or not set(range(r)) <= set(labels):
-        raise InputError(f"labels {list(labels)}: expected each of 0 to {r - 1} at least once, and no negative number")
-    wide_in = incoming.new_empty(len(labels), incoming.shape[1])
-    wide_out = outgoing.new_empty(len(outgoing), len(labels))
-    for label in set(labels):
-        group = [i for i, other in enumerate(labels) if other == label]
-        unit = incoming[label] if label < r else torch.randn(incoming.shape[1], generator=generator).to(incoming)
-        total = outgoing[:, label] if label < r else outgoing.new_zeros(len(outgoing))
-        parts = torch.randn(len(outgoing), len(group), generator=generator).to(outgoing)
-        wide_in[group] = unit
-        wide_out[:, group] = parts + ((total - parts.sum(1)) / len(group)).unsqueeze(1)
-    return wide_in, wide_out
+    _check(r, m)
+    if inputs < 1 or outputs < 1:
+        raise InputError(f"units with {inputs} incoming and {outputs} outgoing weights: expected at least 1 of each")
+    found = []
+    for u in range(m - r + 1):
+        for copies in _partitions(m - u, r):
+            for j in range(u + 1):
+                for groups in _partitions(u, j):
+                    ways = factorial(m) // prod(map(factorial, (*copies, *groups)))
+                    ways = ways * _arrangements(copies) // _repeated(groups)
+                    found.append(Subspaces(ways, copies, groups, (m - r - j) * outputs + j * inputs))
+    return found
 
 
-def _refuse(r: int, m: int) -> None:
-    if not 1 <= r <= m:
-        raise InputError(f"a network of {r} distinct units in {m} units: expected 1 <= r <= m")
+def layered(needed: list[int], widths: list[int]) -> tuple[int, int]:
+    """Products of G and of T over the hidden layers of a deeper network."""
+    if len(needed) != len(widths) or not widths:
+        raise InputError(f"{len(needed)} and {len(widths)} hidden layers: expected as many needed as actual widths")
+    pairs = list(zip(needed, widths, strict=True))
+    return prod(critical_subspaces(*p) for p in pairs), prod(minimum_subspaces(*p) for p in pairs)
 
 
-def _onto(r: int, m: int) -> int:
-    """Maps of m things onto r, by inclusion and exclusion."""
+def _surjections(r: int, m: int) -> int:
     return sum((-1) ** (r - i) * comb(r, i) * i**m for i in range(r + 1))
 
 
-def _partitions(u: int) -> int:
-    """Ways to part u things into groups (Bell)."""
-    return sum(_onto(j, u) // factorial(j) for j in range(u + 1))
+@cache
+def _bell(u: int) -> int:
+    """Ways to split u things into groups."""
+    return 1 if u == 0 else sum(comb(u - 1, k) * _bell(k) for k in range(u))
 
 
-def _compositions(parts: int, total: int) -> Iterator[tuple[int, ...]]:
-    """Positive numbers in order with a given sum."""
-    if parts == 1:
-        yield (total,)
-        return
-    for first in range(1, total - parts + 2):
-        yield from ((first, *rest) for rest in _compositions(parts - 1, total - first))
+def _partitions(total: int, parts: int) -> list[tuple[int, ...]]:
+    """Descending sums of so many positive numbers."""
+    if parts == 0:
+        return [()] if total == 0 else []
+    cuts = combinations(range(1, total), parts - 1)
+    sums = {tuple(sorted((b - a for a, b in zip((0, *c), (*c, total), strict=True)), reverse=True)) for c in cuts}
+    return sorted(sums, reverse=True)
 
 
-def _ascending(total: int, least: int) -> Iterator[tuple[int, ...]]:
-    """Positive numbers with a given sum, each at least as large as the one before."""
-    if not total:
-        yield ()
-    for first in range(least, total + 1):
-        yield from ((first, *rest) for rest in _ascending(total - first, first))
+def _repeated(groups: tuple[int, ...]) -> int:
+    return prod(factorial(groups.count(size)) for size in set(groups))
+
+
+def _arrangements(groups: tuple[int, ...]) -> int:
+    """Orders of sizes in which equal ones do not count."""
+    return factorial(len(groups)) // _repeated(groups)
+
+
+def _check(r: int, m: int) -> None:
+    if not (isinstance(r, int) and isinstance(m, int) and 1 <= r <= m):
+        raise InputError(f"r = {r} and m = {m}: expected whole numbers with 1 <= r <= m")
