@@ -5,9 +5,6 @@
 The target is ``-relu(x1 + x2 / 2)``, so that the output weight a must become negative. The law |w|^2 - a^2 = c
 holds all along: with c < 0, a^2 is at least -c, and a cannot pass zero. The same network is trained from both starts;
 the plot shows the two invariant sets, |w| against a, and the losses. Then the chances that usual initialisers do this.
-The target is ``-relu(x1 + x2 / 2)``, so that the output weight a must become negative. The law |w|^2 - a^2 = c holds
-all along: with c < 0, a^2 >= -c, and a cannot pass zero. The same network is trained from both starts; the plot shows
-the two invariant sets, |w| against a, and the losses. Then the chances that usual initialisers do this.
 """
 
 from __future__ import annotations

@@ -83,8 +83,6 @@ class Components:
         plus = sum(sign.positive for sign in self.frozen)
         signs = f"{plus} positive, {len(self.frozen) - plus} negative"
         split = f"{_many(len(self.frozen), 'weight')} cannot change sign ({signs})"
-        kinds = f"{plus} positive, {len(self.frozen) - plus} negative"
-        split = f"{_many(len(self.frozen), 'weight')} cannot change sign ({kinds})"
         cones = f", and {_many(len(self.cones), 'unit')} with c = 0 stuck in the tip of a cone" if self.cones else ""
         return (
             f"{split}{cones}: with small steps, a target that needs more units of the other sign is out of reach; make "
