@@ -102,3 +102,18 @@ def test_what_cannot_be_written_is_said(network, tmp_path):
     result = gradlaws("balance", weights, tmp_path / "nowhere" / "out.safetensors", "--model", factory)
     assert result.exit_code == 2
     assert "nowhere" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("relu 20-30-20", "1200 parameters are too many"),
+        ("relu", "expected a kind and widths"),
+        ("examples/reactions.toml", "expected a spec string, a torch module or a Family"),
+    ],
+)
+def test_what_has_no_answer_is_one_sentence(model, words):
+    result = gradlaws("symmetries", model)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1

@@ -110,3 +110,15 @@ def test_any_activation_conserves_on_the_identity_only(name, slope, primitive):
         (derivative,) = torch.autograd.grad(primitive(w).sum(), w)
         assert torch.allclose(derivative, act(v) / slope(v))
         assert bool((drift.abs().max() < 1e-12) == stays)
+
+
+def test_off_diagonal_entries_of_a_rectified_layer_drift_at_first_order():
+    """Conserved for linear layers only: what is no law must not look like one."""
+    random = torch.Generator().manual_seed(0)
+    u, v, x, y = (torch.randn(*s, generator=random, dtype=torch.float64) for s in ((2, 3), (3, 4), (4, 9), (2, 9)))
+    for act, linear in ((torch.relu, False), (torch.clone, True)):
+        a, b = u.clone().requires_grad_(), v.clone().requires_grad_()
+        g_u, g_v = torch.autograd.grad((a @ act(b @ x) - y).square().sum(), (a, b))
+        slope = u.mT @ g_u + g_u.mT @ u - v @ g_v.mT - g_v @ v.mT
+        assert float(slope.diagonal().abs().max()) < 1e-11
+        assert (float(slope.triu(1).abs().max()) < 1e-11) == linear

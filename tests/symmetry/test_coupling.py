@@ -138,6 +138,25 @@ def test_channels_are_permuted():
     assert change(model, (x,), {}, groups) < 1e-12
 
 
+class Squared(nn.Module):
+    """Squared ReLU: homogeneous of degree two."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = nn.Linear(3, 5), nn.Linear(5, 2)
+
+    def forward(self, x):
+        return self.down(torch.relu(self.up(x)) ** 2)
+
+
+def test_powers_follow_the_degree_of_the_activation():
+    model, x = Squared().double(), torch.randn(6, 3, dtype=torch.float64)
+    (group,) = couplings(model, x)
+    powers = {piece.tensor: c for piece, c in group.parts}
+    assert abs(powers["down.weight"]) == 2 * abs(powers["up.weight"])
+    assert change(model, (x,), {}, [group]) < 1e-12
+
+
 class Language(nn.Module):
     """Tokens and positions, of which few occur in the example."""
 

@@ -129,6 +129,28 @@ def test_what_is_discrete_is_said():
     )
 
 
+class SinglePrecision(nn.Module):
+    """Runs in float32 only."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 2, bias=False)
+
+    def forward(self, x):
+        return self.linear(x.to(torch.float32))
+
+
+def test_what_does_not_run_in_float64_has_an_answer_all_the_same():
+    found = gl.symmetries(SinglePrecision(), torch.zeros(1, 2))
+    assert (found.dimension, found.status) == (0, Status.PROVED)
+    assert found.discrete[0].startswith("permutations were not looked for: SinglePrecision fails")
+
+
+def test_parameters_that_are_held_fixed_are_not_permuted():
+    model = mlp(nn.Tanh, 2, 3, 2)
+    assert gl.symmetries(model, torch.zeros(4, 2), parameters="0").discrete == ()
+
+
 def test_a_wrong_generator_is_not_proved():
     network = Network("relu", (2, 2, 1))
     found = gl.symmetries(network)

@@ -28,8 +28,8 @@ from gradlaws.laws.structured import Probe
 from gradlaws.models.family import Shapes, size
 from gradlaws.symmetry.coupling import Coupling
 
-_FEWEST, _MOST, _SPARE = 4, 400, 8
-_NUMBERS, _KEPT = 500_000_000, 50_000_000
+_FEWEST, _MOST, _SPARE = 2, 400, 8
+_NUMBERS, _KEPT = 250_000_000, 50_000_000
 _TOLERANCE, _NOISE = 1e-7, 1e-12
 _LARGEST = 8
 _FOLDS = 400
@@ -136,8 +136,9 @@ def duplicate_of(module: nn.Module) -> nn.Module:
 def perturb(parameters: Mapping[str, Tensor], origin: Mapping[str, Tensor], random: torch.Generator) -> None:
     """Set parameters to generic values near others."""
     for name, p in parameters.items():
-        usual = 0.5 * p.shape[-1] ** -0.5 if p.dim() > 1 else 0.3
-        p.data = usual * torch.randn(p.shape, generator=random, dtype=p.dtype) + origin[name].detach().cpu()
+        usual = p.shape[-1] ** -0.5 if p.dim() > 1 else 0.6
+        p.data = torch.rand(p.shape, generator=random, dtype=p.dtype).sub_(0.5).mul_(2 * usual)
+        p.data += origin[name].detach().cpu()
 
 
 def fresh_inputs(
@@ -197,9 +198,11 @@ class _Search:
         """Matrices in the fewest blocks that are still a symmetry; else numbers, complex ones where pairs rotate."""
         parts = parts if parts[0][1] > 0 else tuple((piece, -c) for piece, c in parts)
         if {abs(c) for _, c in parts} == {1}:
-            for heads in divisors(width)[:-1]:
-                if self._holds(parts, width, heads):
-                    return Coupling("gl", parts, width, heads)
+            proper = divisors(width)[:-1]
+            finest = [h for h in proper if not any(h < k and k % h == 0 for k in proper)]
+            if any(self._holds(parts, width, heads) for heads in finest):  # blocks of blocks stay if blocks do
+                heads = next(h for h in proper if self._holds(parts, width, h))
+                return Coupling("gl", parts, width, heads)
             if all(piece.fold and piece.fold[1] % 2 == 0 for piece, _ in parts) and self._rotates(parts):
                 return Coupling("complex", parts, width)
         return Coupling("positive", parts, width)

@@ -75,7 +75,7 @@ def symmetries(
         family = as_family(model, example_inputs, module_options)
         found = _found(family, fields, seed, on_progress)
         if isinstance(model, nn.Module):
-            found = replace(found, discrete=_discrete_of_module(model, example_inputs))
+            found = replace(found, discrete=_discrete_of_module(model, example_inputs, set(family.parameters)))
         if module_options.get("data") is None:
             return found
         options = {name: value for name, value in module_options.items() if name != "data"}
@@ -233,10 +233,13 @@ def _tested(family: Family, some: list[Generator], fields: list[PrimeField], ran
     return min(1.0, probability * len(some))
 
 
-def _discrete_of_module(module: nn.Module, example_inputs: Any) -> tuple[str, ...]:
+def _discrete_of_module(module: nn.Module, example_inputs: Any, names: set[str]) -> tuple[str, ...]:
     """Permutations and signs of hidden units, found by trying them in float64."""
-    orders = permutations(module, example_inputs)
-    odd = signs(module, example_inputs, orders)
+    try:
+        orders = [order for order in permutations(module, example_inputs) if names.issuperset(order.tensors)]
+        odd = signs(module, example_inputs, orders)
+    except InputError as error:  # a module may run in one precision only
+        return (f"permutations were not looked for: {error}",)
     found = [f"permutations {order.text} (found in float64)" for order in orders]
     found += [f"signs (Z/2)^{order.width} of the same units as {order.text.partition(' on ')[2]}" for order in odd]
     return tuple(found)
