@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from gradlaws.errors import InputError
+from gradlaws.geometry import exact_rows
 from gradlaws.geometry.dimension import ENGINES, batch_dimension, dimension_course, functional_dimension
 from gradlaws.geometry.jacobian import Jacobian
 
@@ -109,6 +110,17 @@ def test_the_range_finder_is_used_and_finds_a_rank_far_below_both_sides():
     assert found.rank == int(torch.linalg.matrix_rank(dense_jacobian(model, flat)))
     assert found.rank < 400
     assert found.spectrum.clear
+
+
+@pytest.mark.parametrize("widths", [(16, 128), (400,)])
+def test_columns_may_be_added_up_first(monkeypatch, widths):
+    """Whether the sketch is too narrow, wide enough or not used, the rank is that of the dense Jacobian."""
+    monkeypatch.setattr(exact_rows, "_WIDTHS", widths)
+    model = relu_network(40, 20, 5, seed=2)  # 925 parameters
+    flat = torch.zeros(180, 40).double()
+    flat[:, :2] = torch.randn(180, 2, generator=torch.Generator().manual_seed(4))
+    expected = int(torch.linalg.matrix_rank(dense_jacobian(model, flat)))
+    assert batch_dimension(model, flat, engine="exact").rank == expected > 100
 
 
 def test_a_rescaled_and_permuted_network_has_the_same_dimension():

@@ -25,7 +25,7 @@ from gradlaws.errors import InputError
 from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.geometry.diffusion import Progress
-from gradlaws.geometry.exact_rows import rows_on_data, streamed_rank
+from gradlaws.geometry.exact_rows import rows_on_data, sketched_rank, streamed_rank
 from gradlaws.geometry.jacobian import Inputs, Jacobian
 from gradlaws.geometry.range_finder import Spectrum, find_range
 from gradlaws.laws.answer import as_family
@@ -143,8 +143,9 @@ def batch_dimension(
     if engine == "exact":
         if len(given) != 1:
             raise InputError("the exact engine takes one input tensor: use engine='float64' for several")
-        draw, rows = rows_on_data(real, given[0], PrimeField(prime))
-        rank, _ = streamed_rank(draw, rows, jacobian.columns, PrimeField(prime), on_progress, jacobian.columns)
+        field, generator = PrimeField(prime), torch.Generator().manual_seed(seed)
+        restart, rows = rows_on_data(real, given[0], field)
+        rank = sketched_rank(restart, rows, jacobian.columns, field, generator, on_progress)
     else:
         spectrum = find_range(jacobian, torch.Generator().manual_seed(seed), on_progress)
         rank = spectrum.rank
