@@ -2,6 +2,7 @@
 
 from gradlaws.errors import GradlawsError
 from gradlaws.geometry.diffusion import diffuse
+from gradlaws.geometry.integrate import integrate
 from gradlaws.laws.answer import count, laws
 from gradlaws.laws.certificate import Certificate, certify
 from gradlaws.laws.count import Count, Status
@@ -29,6 +30,7 @@ __all__ = [
     "compress",
     # the geometry of training
     "diffuse",
+    "integrate",
     # what they are asked about
     "Family",
     "Network",
