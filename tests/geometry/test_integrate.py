@@ -215,6 +215,11 @@ def test_one_time_is_where_it_is():
 
 
 BAD = {
+    "an answer for laws": ({"laws": gl.laws(Product(), ONE)}, "laws are not understood: expected a list of laws"),
+    "no loss": ({"loss": []}, r"the loss is \[\]: expected a function of the module"),
+    "a loss that is no function": ({"loss": 3}, "the loss is 3: expected a function"),
+    "lazy weights": ({"model": nn.LazyLinear(1)}, "parameter weight has no shape yet: run the module once"),
+    "complex weights": ({"model": nn.Linear(1, 1, dtype=torch.complex64)}, "parameter weight is complex"),
     "no steps": ({"max_steps": 0}, "at most 0 steps make no sense"),
     "NaN weights": ({"model": Product(u=float("nan"))}, "parameter u has entries that are NaN or infinite"),
     "negative times": ({"times": [-1, 2]}, "time -1 is negative: training runs forward"),

@@ -151,6 +151,14 @@ def test_what_it_says():
 
 
 BAD = {
+    "laws of another flow": (
+        {"laws": gl.laws(deep(2, 3, 3, 2), torch.ones(1, 2).double(), flow="momentum", lower_only=True).laws},
+        "a law is about",
+    ),
+    "what is no law": (
+        {"laws": [PolynomialLaw(((0, 0),), (1,), (("u", (1, 1)), ("v", (1, 1))))]},
+        "is not a law of this",
+    ),
     "no step": ({"eta": 0.0}, "a step size of 0.0 makes no sense"),
     "too much momentum": ({"beta": 1.0}, "a momentum of 1.0 makes no sense"),
     "steps that are no number": ({"steps": 2.5}, "2.5 steps make no sense"),
@@ -164,6 +172,10 @@ def test_bad_input_is_a_sentence(fault):
     asked = {"model": Product(), "loss": product_loss, "laws": LAWS, "eta": 0.01, "steps": 3, **options}
     with pytest.raises(InputError, match=words):
         descent_drift(**asked)
+
+
+def test_without_laws_there_is_nothing_to_say():
+    assert descent_drift(Product(), product_loss, (), eta=0.1, steps=1) == ()
 
 
 def test_descent_that_diverges_is_a_sentence():

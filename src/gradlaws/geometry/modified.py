@@ -24,6 +24,7 @@ from gradlaws.errors import InputError, UnclearError
 from gradlaws.geometry.integrate import Progress, Trajectory, follow, read_times
 from gradlaws.geometry.motion import GradientMotion
 from gradlaws.geometry.objective import Array, Loss, Objective
+from gradlaws.geometry.projection import Projection
 from gradlaws.geometry.steps import Method
 from gradlaws.laws.law import Law
 
@@ -108,7 +109,7 @@ def descent_drift(
     Args:
         model: left as it is; a float64 copy is trained by ``torch.optim.SGD``.
         loss: of the copy, on the same data at each step.
-        laws: of gradient flow.
+        laws: of gradient flow, which is tested.
         eta: step size.
         steps: how many.
         beta: momentum.
@@ -125,6 +126,9 @@ def descent_drift(
     if not (isinstance(steps, int) and steps > 0):
         raise InputError(f"{steps!r} steps make no sense: expected a whole number of at least 1")
     objective = Objective(model, loss)
+    if not laws:
+        return ()
+    Projection(GradientMotion(objective), laws, 0.0, objective.start, 1.0)  # refuses what is no law of gradient flow
     measured, identity = _descend(objective, laws, eta, beta, steps, on_progress)
     times = np.array([0.0, eta * steps])
     along = follow(_modified(objective, eta, beta), times, _METHOD, (), on_progress)

@@ -44,6 +44,11 @@ class Objective:
 
     def __init__(self, model: nn.Module, loss: Loss | Sequence[Loss]) -> None:
         self._losses = tuple(loss) if isinstance(loss, Sequence) else (loss,)
+        if not self._losses or not all(callable(one) for one in self._losses):
+            raise InputError(
+                f"the loss is {loss!r}: expected a function of the module, or a list of such, for example "
+                "lambda f: (f(x) - y).square().mean()"
+            )
         self._model = _private(model)
         named = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
         self._parameters = list(named.values())

@@ -46,6 +46,8 @@ class Projection:
     """
 
     def __init__(self, motion: Motion, laws: Sequence[Law], time: float, state: Array, later: float) -> None:
+        if not isinstance(laws, Sequence) or not all(isinstance(law, Law) for law in laws):
+            raise InputError("laws are not understood: expected a list of laws, such as gradlaws.laws(model, x).laws")
         self._motion, self._laws = motion, tuple(laws)
         self._kept = self._values(time, state)
         self._test(later, motion.shaken(state))
