@@ -10,7 +10,7 @@ from torch import nn
 
 import gradlaws as gl
 from gradlaws.errors import InputError, UnclearError
-from tests.geometry.flows import ONE, Product, data, deep, product_loss, squares
+from tests.geometry.flows import ONE, Product, Ray, data, deep, product_loss, squares
 from tests.oracles.slow_flow import linear_gradient_flow, linear_momentum, relu_gradient, solved
 
 TIMES = [0.0, 0.3, 1.0, 4.0]
@@ -121,6 +121,30 @@ def test_the_fixed_euler_step_is_gradient_descent():
     trained = torch.cat([p.detach().flatten() for p in model.parameters()])
     np.testing.assert_allclose(found.states[-1], trained, atol=1e-13)
     assert found.steps == found.evaluations == 50
+
+
+def test_descent_with_weight_decay_goes_where_the_sheet_says():
+    found = gl.integrate(
+        Product(), product_loss, [0, 0.01, 0.02, 0.03], flow="decay:lambda=1/10", method="euler", step=0.01
+    )
+    u, v = found.states.T
+    np.testing.assert_allclose(u**2 - v**2, [8.75, 8.73229, 8.714651972981494, 8.69707944636962], atol=1e-13)
+
+
+def test_the_length_of_weights_that_the_loss_does_not_see_is_as_published():
+    asked = {"model": Ray(), "loss": lambda f: f(), "flow": "decay:lambda=1/20"}
+    steps = gl.integrate(**asked, times=[0, 0.1, 0.2, 0.3, 1, 5], method="euler", step=0.1).states
+    published = [
+        1.3125,
+        1.3148877822656841,
+        1.3096667215162976,
+        1.3010916933313097,
+        1.221588102218359,
+        0.8186794562395311,
+    ]
+    np.testing.assert_allclose((steps**2).sum(1), published, atol=1e-12)
+    flowed = gl.integrate(**asked, times=5, **TIGHT).states
+    np.testing.assert_allclose((flowed**2).sum(1), [1.3125, 0.7960715], atol=5e-8)
 
 
 ORDERS = {"euler": 1, "midpoint": 2, "rk4": 4}

@@ -11,7 +11,7 @@ import gradlaws as gl
 from gradlaws.errors import InputError, UnclearError
 from gradlaws.geometry.modified import bend, descent_drift, modified_flow
 from gradlaws.laws.polynomial import PolynomialLaw
-from tests.geometry.flows import ONE, Product, data, deep, product_loss, squares
+from tests.geometry.flows import ONE, Product, Ray, data, deep, product_loss, squares
 
 LAWS = gl.laws(Product(), ONE).laws
 
@@ -37,6 +37,11 @@ def test_one_step_is_as_far_from_both_flows_as_published(h):
     modified = modified_flow(model, published_loss, h, eta=h).states[-1]
     assert np.linalg.norm(step - plain) == pytest.approx(PUBLISHED[h][0], rel=1e-3)
     assert np.linalg.norm(step - modified) == pytest.approx(PUBLISHED[h][1], rel=1e-3)
+
+
+def test_the_length_of_weights_that_the_loss_does_not_see_is_as_published():
+    end = modified_flow(Ray(), lambda f: f() + 0.025 * f.w.square().sum(), 5.0, eta=0.1).states[-1]
+    assert (end**2).sum() == pytest.approx(0.8136913, abs=5e-8)
 
 
 def test_the_mean_epoch_of_batches_follows_the_flow_with_their_squares():
