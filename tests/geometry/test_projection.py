@@ -12,6 +12,7 @@ from gradlaws.geometry.motion import read_motion
 from gradlaws.geometry.objective import Objective
 from gradlaws.geometry.projection import Projection
 from tests.geometry.flows import Product, data, deep, product_loss, squares
+from tests.modules import Block, Gated, Head
 
 X, Y = data(2, 2)
 
@@ -92,3 +93,17 @@ def test_weights_of_laws_that_overflow_are_a_sentence():
     flow = "momentum:tau=1/2"
     with pytest.raises(InputError, match="laws carry the weight exp"):
         gl.integrate(model, squares(X, Y), [0, 5000], flow=flow, laws=laws_of(model, flow))
+
+
+@pytest.mark.parametrize("kind", [Block, Head, Gated])
+def test_parts_of_transformers_keep_every_law(kind):
+    torch.manual_seed(0)
+    model, x = kind(), torch.randn(2, 4, 2 if kind is Gated else 3)
+    laws = gl.laws(model, x, lower_only=True).laws
+    target = torch.randn(model(x).shape)
+    runs = [gl.integrate(model, squares(x, target), 1.0, rtol=1e-4, laws=kept) for kept in ((), laws)]
+    drifts = [max(float(run.drift(law).abs().max()) for law in laws) for run in runs]
+    assert laws
+    assert drifts[0] > 1e-8
+    assert drifts[1] < 1e-13
+    assert runs[1].losses[-1] < runs[1].losses[0]
