@@ -2,7 +2,7 @@
 
 from gradlaws.errors import GradlawsError
 from gradlaws.geometry.diffusion import diffuse
-from gradlaws.geometry.integrate import integrate
+from gradlaws.geometry.trajectory import integrate
 from gradlaws.laws.answer import count, laws
 from gradlaws.laws.certificate import Certificate, certify
 from gradlaws.laws.count import Count, Status
