@@ -22,8 +22,10 @@ from tests.models.rows import ROWS  # noqa: E402
 
 from gradlaws import Answer, laws  # noqa: E402
 from gradlaws.flows.fields import vector_fields  # noqa: E402
+from gradlaws.flows.hessian import HessianMap  # noqa: E402
 from gradlaws.models import zoo  # noqa: E402
 from gradlaws.models.spec import read_spec  # noqa: E402
+from gradlaws.models.symbolic import parametrised  # noqa: E402
 from gradlaws.report.text import laws_text  # noqa: E402
 
 DOCUMENT = Path(__file__).with_name("flows.md")
@@ -146,7 +148,7 @@ def mirrors() -> list[Entry]:
         spec("linear 2-2-2", "natural:blocks", 0),
         spec("linear 1-2-1", "natural:blocks", 1),
         spec("linear 2-2-2", "decay", 3),
-        spec("linear 2-2-2", "decay:lambda=2/t", 3),
+        *[spec("linear 2-2-2", f"decay:lambda={rate}", 3) for rate in ("2/t", "any")],
         spec("relu 2-2-2 bias", "decay:lambda=1/100", 2),
         trained(zoo.nmf(2, 2, 2), "NMF", 2, "decay:mirror:entropy"),
         *[
@@ -175,7 +177,7 @@ def momenta() -> list[Entry]:
     lost = dict.fromkeys(metrics, 0) | {"rates:W1=1/10": 1}
     return [
         *[spec(f"linear {widths}", "momentum:tau=0", count) for widths, count in counts.items()],
-        *[spec("linear 2-2-2", flow, 1) for flow in FRICTIONS[1:]],
+        *[spec("linear 2-2-2", flow, 1) for flow in (*FRICTIONS[1:], "momentum:tau=any")],
         *[spec("linear 1-2-1", flow, 2) for flow in FRICTIONS[1:]],
         *[spec(text, flow, 0) for text in ("relu 2-2-2", "relu 2-2-2 bias") for flow in FRICTIONS],
         *[spec("linear 2-2-2", f"{flow}:{metric}", lost[metric]) for metric in metrics for flow in FRICTIONS[1:]],
@@ -188,6 +190,8 @@ def momenta() -> list[Entry]:
 def formulas() -> list[Entry]:
     """What is given by formulas."""
     prey = vector_fields(["x", "y"], [["x*(2/3 - 4/3*y)", "y*(x - 1)"]])
+    hessian = HessianMap([["1", "1", "0"], ["1", "2", "0"], ["0", "0", "1/z"]])
+    bent = hessian(parametrised(["x", "y", "z"], ["x*y*z"]))
     spring = vector_fields(["t", "x", "v"], [["1", "v", "-3*v - 2*x"]])
     return [
         symbolic("`x1 x2 x3`", zoo.monomial(3), "gradient", 2),
@@ -199,6 +203,7 @@ def formulas() -> list[Entry]:
         symbolic("`U U^T`, U of shape 2 x 3", zoo.gram(2, 3), "momentum:tau=0", 3),
         symbolic("rank-1 tensor 2 x 2 x 2", zoo.rank_one(2, 2, 2), "gradient", 2),
         symbolic("rank-1 tensor 1 x 2 x 3", zoo.rank_one(1, 2, 3), "gradient", 2),
+        symbolic("`x y z`, Hessian of `x^2/2 + x y + y^2 + z log z`", bent, "gradient", (1, 2)),
         symbolic("predator and prey", prey, "gradient", 1),
         symbolic("a spring with friction", spring, "gradient", 2),
     ]

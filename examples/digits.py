@@ -1,10 +1,10 @@
 """A classifier of handwritten digits, trained as ever while its laws are watched; then the same with a fault in it.
 
-    python examples/digits.py [FILE.db]
+    python examples/digits.py [FILE.db [FILE.html]]
 
 Two lines are added to an ordinary training loop. Every law drifts by what momentum and step size make of it and by
 nothing else, and the tracker says so. In the second run each gradient is clipped by itself instead of all together,
-which no loss curve shows; the tracker names it.
+which no loss curve shows; the tracker names it, and a report shows both.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import gradlaws as gl
+from gradlaws.report.html import write_report
 from gradlaws.training.store import runs, steps
 
 EPOCHS, BATCH, EVERY = 12, 64, 20
@@ -62,6 +63,8 @@ def main() -> None:
         fault = train("clipped one by one", store, clip_each=True)
         for run in runs(store):
             print(f"run {run.number}, {run.name}: {len(steps(store, run.number))} records in the store")
+        page = write_report(store, Path(sys.argv[2]) if len(sys.argv) > 2 else store.with_suffix(".html"))
+        print(f"report: {page}, {page.stat().st_size / 1e3:.0f} kB")
     if sound or set(fault) != {"gradients rescaled per tensor"}:
         raise SystemExit(f"expected a sound run and a clipped one, but found {sound} and {fault}")
 

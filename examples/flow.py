@@ -14,6 +14,7 @@ from sklearn.datasets import load_iris
 
 import gradlaws as gl
 from gradlaws.geometry.modified import descent_drift
+from gradlaws.geometry.trajectory import integrate
 
 TIME, ETAS = 4.0, (0.1, 0.05, 0.025)
 
@@ -44,7 +45,7 @@ def main() -> None:
         laws = gl.laws(model, x.float(), flow=flow, lower_only=True).laws
         print(f"{flow}: {', '.join(law.text for law in laws)}")
         for kept in (False, True):
-            run = gl.integrate(model, loss, TIME, flow=flow, method="rk4", step=0.1, laws=laws if kept else ())
+            run = integrate(model, loss, TIME, flow=flow, method="rk4", step=0.1, laws=laws if kept else ())
             drift = max(float(run.drift(law).abs().max()) for law in laws)
             print(f"  {run}, largest drift of a law {drift:.1e}{' with projection' * kept}")
             worst = max(worst, drift * kept)

@@ -223,6 +223,7 @@ def test_help_names_the_commands_and_the_exit_statuses():
     text = gradlaws("--help").stdout
     assert "count" in text
     assert "laws" in text
+    assert "compress" in text
     assert "0 answered, 2 bad request, 3 the bounds do not meet" in text
 
 
@@ -344,6 +345,9 @@ def test_the_float64_engine_refuses_a_spec():
             ["laws", "linear 1-2-1", "--flow", "mirror:entropy", "--explain"],
             "because the metric of the mirror map turns",
         ),
+        (["laws", "linear 2-2-2", "--flow", "decay"], "exp(t)^2 (W1 W1^T - W2^T W2)    symmetric matrix, 3 laws"),
+        (["laws", "linear 2-2-1", "--flow", "sign", "--json"], '"kind": "sign"'),
+        (["laws", "linear 2-2-2", "--flow", "natural", "--latex"], "W_{1} W_{1}^\\top"),
         (["laws", "linear 2-2-2", "--flow", "momentum", "--explain"], "a rotation that acts on W1, W2 at once changes"),
     ],
     ids=str,

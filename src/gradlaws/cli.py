@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from gradlaws.commands.balance import balance
 from gradlaws.commands.check import check
+from gradlaws.commands.components import components
 from gradlaws.commands.compress import compress
 from gradlaws.commands.laws import count, laws
 from gradlaws.commands.report import report
@@ -20,7 +22,9 @@ COMMANDS = (
     watch,
     report,
     symmetries,
+    balance,
     compress,
+    components,
 )
 
 app = typer.Typer(

@@ -102,6 +102,25 @@ def test_any_other_network_by_its_factory(tmp_path):
     assert load_file(tmp_path / "out.safetensors")["3.weight"].shape == (2, 12)
 
 
+QUIVER = """
+import gradlaws as gl
+
+def make():
+    arrows = [("a", "c"), ("b", "c"), ("c", "d"), ("c", "e")]
+    return gl.QuiverNetwork({"a": 1, "b": 2, "c": 8, "d": 2, "e": 6}, arrows, "sigmoid"), None
+"""
+
+
+def test_a_quiver_by_its_factory(tmp_path):
+    (tmp_path / "net.py").write_text(QUIVER)
+    scope = {}
+    exec(QUIVER, scope)
+    save_file(scope["make"]()[0].state_dict(), tmp_path / "in.safetensors")
+    result = gradlaws(tmp_path / "in.safetensors", tmp_path / "out.safetensors", "--model", tmp_path / "net.py:make")
+    assert result.stdout.startswith("a=1 b=2 c=8 d=2 e=6 -> a=1 b=2 c=4 d=2 e=6\nparameters 104 -> 56\n")
+    assert load_file(tmp_path / "out.safetensors")["weights.c->e"].shape == (6, 4)
+
+
 def save(tmp_path, tensors):
     save_file({name: torch.ones(shape) for name, shape in tensors.items()}, tmp_path / "in.safetensors")
 

@@ -1,7 +1,5 @@
 """Explicit vector fields: of reactions, of control systems, rational ones; and parametrisations of the sheet."""
 
-from itertools import chain
-
 import pytest
 import sympy
 import torch
@@ -9,40 +7,22 @@ import torch
 import gradlaws as gl
 from gradlaws.errors import InputError
 from gradlaws.flows.fields import gradients, vector_fields
+from gradlaws.models import zoo
 from gradlaws.models.symbolic import parametrised
 from tests.asserts import assert_count_is, assert_residues
 from tests.oracles.slow_jet import SlowJet
 from tests.samplers import GUARDED, generator, residues
 
-
-def names(letters, count):
-    return [f"{letter}{i}" for letter in letters for i in range(count)]
-
-
-def gram(n, r):
-    """The entries of U U^T."""
-    names = [f"u{i}{a}" for i in range(n) for a in range(r)]
-    rows = [(i, j) for i in range(n) for j in range(i, n)]
-    return parametrised(names, [" + ".join(f"u{i}{a}*u{j}{a}" for a in range(r)) for i, j in rows])
-
-
-def rank_one(*sizes):
-    letters = [[f"{name}{i}" for i in range(size)] for name, size in zip("abc", sizes, strict=True)]
-    return parametrised(
-        [*chain(*letters)], [f"{a}*{b}*{c}" for a in letters[0] for b in letters[1] for c in letters[2]]
-    )
-
-
-PAIR = names("uv", 3)
 SHEET = [
-    ("1", parametrised(["x", "y", "z"], ["x*y*z"]), 2, 2),
-    ("61", parametrised(PAIR, [f"u{i}*v{i}" for i in range(3)]), 3, 3),
-    ("62", parametrised(PAIR, [f"u{i}**2 - v{i}**2" for i in range(3)]), 3, 3),
-    ("63", gram(2, 3), 2, 2),  # ratios of minors of U
-    ("63", gram(2, 4), 4, 4),
-    ("63", gram(3, 2), 0, 0),
-    ("64", rank_one(2, 2, 2), 2, 2),
-    ("64", rank_one(1, 2, 3), 2, 2),
+    ("1", zoo.monomial(3), 2, 2),
+    ("2", zoo.monomial(5), 4, 4),
+    ("61", zoo.diagonal(3), 3, 3),
+    ("62", zoo.differences(3), 3, 3),
+    ("63", zoo.gram(2, 3), 2, 2),  # ratios of minors of U
+    ("63", zoo.gram(2, 4), 4, 4),
+    ("63", zoo.gram(3, 2), 0, 0),
+    ("64", zoo.rank_one(2, 2, 2), 2, 2),
+    ("64", zoo.rank_one(1, 2, 3), 2, 2),
 ]
 
 
@@ -52,7 +32,7 @@ def test_parametrisations_of_the_sheet(row, family, lower, upper):
 
 
 def test_the_minors_of_a_gram_matrix_rotate_under_momentum():
-    answer = gl.laws(gram(2, 3), flow="momentum:tau=0")
+    answer = gl.laws(zoo.gram(2, 3), flow="momentum:tau=0")
     assert_count_is(answer.count, 3, 3)
     assert answer.laws[0].text == "u00 u01' - u01 u00' + u10 u11' - u11 u10'"
 

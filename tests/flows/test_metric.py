@@ -123,3 +123,13 @@ def test_what_makes_no_sense_is_refused():
         Hypentropy(Fraction(-1))
     with pytest.raises(InputError, match="no parameter is called 'W7': expected some of W1, W2"):
         GradientFlow(Network("linear", (1, 2, 1)), mirror(ENTROPY, ("W7",)))
+
+
+@pytest.mark.parametrize("metric", [Power(-1), Hessian("x*(x-1)*(x-2)/(x-3)"), Hessian("3"), Hypentropy()])
+def test_points_are_drawn_where_the_metric_is_defined(metric):
+    x = metric.draw(torch.tensor([[0.0, 1.0, 2.0, 3.0, 7.0]]).double(), GUARDED)
+    assert_residues(x, GUARDED)
+    one = Jet(torch.ones(1, 1, 5).double(), GUARDED)
+    assert bool((metric.apply(Jet(x.unsqueeze(0), GUARDED), one).coefficients != 0).all())
+    if isinstance(metric, Hessian) and metric.read.above.degree:
+        assert x[0].tolist() == [4.0, 4.0, 4.0, 4.0, 7.0]

@@ -39,8 +39,9 @@ def test_the_velocity_solves_the_system(blocks):
             fisher = fisher * (owner[:, None] == owner[None])
         eps = GUARDED.residue(Fraction(2, 3))
         matrix = GUARDED.reduce(fisher + eps * torch.eye(flow.dimension).double())
-        solution = linalg.solve(matrix, GUARDED.reduce(eps * rows[0][b])[:, None], GUARDED)[:, 0]
-        assert torch.equal(solution, velocity[b])
+        solution = linalg.solve(matrix, rows[0][b][:, None], GUARDED)
+        both = torch.cat([solution, velocity[b][:, None]], dim=1)
+        assert linalg.rank(both, GUARDED) == 1  # the same up to a factor
 
 
 def _sizes():
@@ -49,18 +50,17 @@ def _sizes():
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_jets_move_by_the_derivative(order):
-    """A jet along a line is the Taylor expansion: first coefficients against a polynomial through many points."""
+    """By hand, where all gradients are parallel."""
     flow = Natural(1, samples=1)(Network("linear", (1, 1, 1)))
     point = torch.zeros(2**order, 1, 2).double()
     point[0, 0], point[1, 0] = torch.tensor([3.0, 5.0]), torch.tensor([1.0, 2.0])
     drawn = {name: torch.full((1, 1), 2.0).double() for name in ("0 x", "0 c", "1 x", "1 c")}
     moved = flow.velocity(point, drawn, GUARDED)
-    # psi = 4 u v, gradient 4 (v, u), parallel to the sample: X = 4 (v, u) / (1 + 16 (u^2 + v^2))
-    below, slope = 1 + 16 * 34, 32 * (3 * 1 + 5 * 2)
-    expected = [Fraction(20, below), Fraction(12, below)]
-    assert moved[0, 0].tolist() == [GUARDED.residue(x) for x in expected]
-    tangent = [Fraction(8 * below - 20 * slope, below**2), Fraction(4 * below - 12 * slope, below**2)]
-    assert moved[1, 0].tolist() == [GUARDED.residue(x) for x in tangent]
+    # psi = 4 u v, g = 4 (v, u) = the sample a: X = (1 + |a|^2) g - <a, g> a = 4 (v, u)
+    assert moved[0, 0].tolist() == [20.0, 12.0]
+    assert moved[1, 0].tolist() == [8.0, 4.0]
+    drawn["1 c"] = torch.full((1, 1), 3.0).double()  # now a = 6 (v, u): X = (1 + 36 r) g - 24 r a = 4 (v, u) again
+    assert flow.velocity(point, drawn, GUARDED)[:2, 0].tolist() == [[20.0, 12.0], [8.0, 4.0]]
 
 
 SPECS = ["linear 2-2-2", "linear 1-2-1", "linear 2-2-2-2", "relu 2-3-2 bias", "square 2-2-1"]
@@ -115,5 +115,5 @@ def test_a_real_trajectory_keeps_the_law():
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(InputError, match="damping 0 of the Fisher matrix is not positive"):
         Natural(0)(NETWORK)
-    with pytest.raises(InputError, match="a Fisher matrix of 0 instances: expected at least 1"):
+    with pytest.raises(InputError, match="a Fisher matrix of 0 instances: expected 1 to 6"):
         Natural(samples=0)(NETWORK)

@@ -7,7 +7,7 @@ import torch
 from torch.func import grad
 
 import gradlaws as gl
-from gradlaws.errors import TooLargeError
+from gradlaws.errors import InputError
 from gradlaws.flows.signs import SignFlow
 from gradlaws.laws import of_flow
 from gradlaws.laws.signs import sign_laws
@@ -81,6 +81,10 @@ def test_a_planted_wrong_law_is_dropped(monkeypatch):
     assert not any(of_flow._EXPANDED in note for note in answer.evidence.notes)  # exchanged factors are not proved
 
 
-def test_large_gradients_are_refused():
-    with pytest.raises(TooLargeError, match="too large to expand its gradient: ask for sign flow of a smaller network"):
-        sign_laws(SignFlow(read_spec("relu 30-30-30-30")), FIELD)
+def test_without_expansion_the_bound_stays():
+    assert sign_laws(SignFlow(read_spec("relu 30-30-30-30")), FIELD) == []
+    assert_count_is(gl.count("relu 30-30-30-30", flow="sign"), 0, 0)
+    with pytest.raises(InputError, match="laws of sign flow are linear, with signs: leave out the degree"):
+        gl.laws("linear 1-2-1", flow="sign", degree=2)
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 1, bias=False))
+    assert_count_is(gl.count(module, torch.ones(2), flow="sign"), 0, 2)

@@ -26,6 +26,8 @@ def test_fields_and_potentials(tmp_path):
     rational = read_fields_file(written(tmp_path, 'variables = ["u", "v"]\npotentials = ["u/v"]\n'))
     assert isinstance(rational, Fields)
     assert [law.text for law in gl.laws(rational).laws] == ["u^2 + v^2"]
+    bent = 'variables = ["u", "v"]\npotentials = ["u*v"]\nhessian = [["1/u", "0"], ["0", "1/v"]]\n'
+    assert [law.text for law in gl.laws(read_fields_file(written(tmp_path, bent))).laws] == ["u - v"]
     assert is_fields_file("a/b.toml")
     assert not is_fields_file("relu 2-3-2")
 
@@ -49,6 +51,10 @@ def test_fields_and_potentials(tmp_path):
         ('variables = ["x y"]\nfields = [["1"]]', "line 1: variable 'x y' is not a name"),
         ("variables = []\nfields = [[]]", "line 1: no variables are declared"),
         ('variables = ["x"]\npotentials = ["3"]', "line 2: no entry of the parametrisation depends on a variable"),
+        ('variables = ["x"]\npotentials = ["x"]\nhessian = 3', "line 3: hessian is not a list of lists of texts"),
+        ('variables = ["x"]\npotentials = ["x"]\nhessian = [["x", "1"]]', "line 3: the Hessian must have 1 rows"),
+        ('variables = ["x"]\npotentials = ["x"]\nhessian = [\n["y"]]', "line 4: 'y' in 'y' is not declared"),
+        ('variables = ["x"]\nfields = [["x"]]\nhessian = [["1"]]', "line 3: a hessian goes with potentials"),
         ('variables = ["x"]\n\nspeed = 2\nfields = [["x"]]', "line 3: unknown key 'speed'"),
         ('variables = ["x"]', "expected variables, and either fields or potentials"),
         ('fields = [["x"]]', "expected variables, and either fields or potentials"),

@@ -10,6 +10,7 @@ from torch import nn
 import gradlaws as gl
 from gradlaws.errors import InputError, UnclearError
 from gradlaws.geometry.modified import bend, descent_drift, modified_flow
+from gradlaws.geometry.trajectory import integrate
 from gradlaws.laws.polynomial import PolynomialLaw
 from tests.geometry.flows import ONE, Product, Ray, data, deep, product_loss, squares
 
@@ -32,8 +33,8 @@ PUBLISHED = {  # one step h from (1.2, 0.7): distance of gradient descent from t
 @pytest.mark.parametrize("h", PUBLISHED)
 def test_one_step_is_as_far_from_both_flows_as_published(h):
     model = Product(1.2, 0.7)
-    step = gl.integrate(model, published_loss, h, method="euler", step=h).states[-1]
-    plain = gl.integrate(model, published_loss, h, rtol=1e-12, atol=1e-14).states[-1]
+    step = integrate(model, published_loss, h, method="euler", step=h).states[-1]
+    plain = integrate(model, published_loss, h, rtol=1e-12, atol=1e-14).states[-1]
     modified = modified_flow(model, published_loss, h, eta=h).states[-1]
     assert np.linalg.norm(step - plain) == pytest.approx(PUBLISHED[h][0], rel=1e-3)
     assert np.linalg.norm(step - modified) == pytest.approx(PUBLISHED[h][1], rel=1e-3)
@@ -55,7 +56,7 @@ def test_the_mean_epoch_of_batches_follows_the_flow_with_their_squares():
         theta = np.array([1.2, 0.7])
         for k in order:
             here = Product(*theta.tolist())
-            theta = gl.integrate(here, batches[k], h, method="euler", step=h).states[-1]
+            theta = integrate(here, batches[k], h, method="euler", step=h).states[-1]
         return theta
 
     missed = []

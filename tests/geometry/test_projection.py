@@ -11,6 +11,7 @@ from gradlaws.geometry import projection
 from gradlaws.geometry.motion import read_motion
 from gradlaws.geometry.objective import Objective
 from gradlaws.geometry.projection import Projection
+from gradlaws.geometry.trajectory import integrate
 from tests.geometry.flows import Product, data, deep, product_loss, squares
 from tests.modules import Block, Gated, Head
 
@@ -53,7 +54,7 @@ def test_large_models_are_projected_without_writing_out_gradients(monkeypatch, f
 def test_dependent_laws_do_no_harm():
     model = deep(2, 3, 3, 2)
     laws = laws_of(model)
-    once, twice = (gl.integrate(model, squares(X, Y), 1.0, laws=found) for found in (laws, (*laws, *laws)))
+    once, twice = (integrate(model, squares(X, Y), 1.0, laws=found) for found in (laws, (*laws, *laws)))
     np.testing.assert_allclose(once.states, twice.states, atol=1e-12)
 
 
@@ -74,25 +75,25 @@ def test_a_state_that_is_far_away_is_refused():
 def test_laws_of_another_flow_are_refused(of, under):
     model = deep(2, 3, 3, 2)
     with pytest.raises(InputError, match="is not a law of this flow"):
-        gl.integrate(model, squares(X, Y), 1.0, flow=under, laws=laws_of(model, of))
+        integrate(model, squares(X, Y), 1.0, flow=under, laws=laws_of(model, of))
 
 
 def test_laws_of_another_model_are_refused():
     with pytest.raises(InputError, match=r"a law is about .*, which is not in this flow"):
-        gl.integrate(Product(), product_loss, 1.0, laws=laws_of(deep(2, 3, 3, 2)))
+        integrate(Product(), product_loss, 1.0, laws=laws_of(deep(2, 3, 3, 2)))
 
 
 def test_methods_with_a_memory_are_refused():
     model = deep(2, 3, 3, 2)
     with pytest.raises(InputError, match="method 'LSODA' cannot be projected onto laws"):
-        gl.integrate(model, squares(X, Y), 1.0, method="LSODA", laws=laws_of(model))
+        integrate(model, squares(X, Y), 1.0, method="LSODA", laws=laws_of(model))
 
 
 def test_weights_of_laws_that_overflow_are_a_sentence():
     model = deep(2, 3, 3, 2)
     flow = "momentum:tau=1/2"
     with pytest.raises(InputError, match="laws carry the weight exp"):
-        gl.integrate(model, squares(X, Y), [0, 5000], flow=flow, laws=laws_of(model, flow))
+        integrate(model, squares(X, Y), [0, 5000], flow=flow, laws=laws_of(model, flow))
 
 
 @pytest.mark.parametrize("kind", [Block, Head, Gated])
@@ -101,7 +102,7 @@ def test_parts_of_transformers_keep_every_law(kind):
     model, x = kind(), torch.randn(2, 4, 2 if kind is Gated else 3)
     laws = gl.laws(model, x, lower_only=True).laws
     target = torch.randn(model(x).shape)
-    runs = [gl.integrate(model, squares(x, target), 1.0, rtol=1e-4, laws=kept) for kept in ((), laws)]
+    runs = [integrate(model, squares(x, target), 1.0, rtol=1e-4, laws=kept) for kept in ((), laws)]
     drifts = [max(float(run.drift(law).abs().max()) for law in laws) for run in runs]
     assert laws
     assert drifts[0] > 1e-8

@@ -10,6 +10,7 @@ from torch import nn
 
 import gradlaws as gl
 from gradlaws.errors import InputError, UnclearError
+from gradlaws.geometry.trajectory import integrate
 from tests.geometry.flows import ONE, Product, Ray, data, deep, product_loss, squares
 from tests.oracles.slow_flow import linear_gradient_flow, linear_momentum, relu_gradient, solved
 
@@ -33,19 +34,19 @@ ADAPTIVE = ["RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA"]
 @pytest.mark.parametrize("method", ADAPTIVE)
 def test_gradient_flow_of_a_linear_model_is_an_exponential(method):
     model, a, b, start = regression()
-    found = gl.integrate(model, squares(X, Y), TIMES, method=method, rtol=1e-7, atol=1e-9)
+    found = integrate(model, squares(X, Y), TIMES, method=method, rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(found.states, linear_gradient_flow(a, b, start, TIMES), atol=2e-5)
 
 
 def test_weight_decay_of_a_linear_model_is_an_exponential():
     model, a, b, start = regression()
-    found = gl.integrate(model, squares(X, Y), TIMES, flow="decay:lambda=1/4", **TIGHT)
+    found = integrate(model, squares(X, Y), TIMES, flow="decay:lambda=1/4", **TIGHT)
     np.testing.assert_allclose(found.states, linear_gradient_flow(a, b, start, TIMES, 0.25), atol=1e-9)
 
 
 def test_fading_weight_decay_has_a_closed_form():
     model = Scalar()
-    found = gl.integrate(model, lambda f: 0.4 * f.x.square().sum(), [1, 2, 5], flow="decay:lambda=2/t", **TIGHT)
+    found = integrate(model, lambda f: 0.4 * f.x.square().sum(), [1, 2, 5], flow="decay:lambda=2/t", **TIGHT)
     t = found.times
     np.testing.assert_allclose(found.states[:, 0], 1.5 * t**-2 * np.exp(-0.8 * (t - 1)), atol=1e-10)
 
@@ -54,7 +55,7 @@ def test_fading_weight_decay_has_a_closed_form():
 def test_momentum_of_a_linear_model_is_an_exponential(flow):
     model, a, b, start = regression()
     velocity = torch.tensor([[0.3, -1.0, 0.2]]).double()
-    found = gl.integrate(model, squares(X, Y), TIMES, flow=flow, velocity={"weight": velocity}, **TIGHT)
+    found = integrate(model, squares(X, Y), TIMES, flow=flow, velocity={"weight": velocity}, **TIGHT)
     np.testing.assert_allclose(found.states, linear_momentum(a, b, start, velocity.numpy()[0], 0.5, TIMES), atol=1e-9)
     assert torch.equal(found.parameters["weight'"][0], velocity)
 
@@ -66,20 +67,20 @@ class Scalar(nn.Module):
 
 
 def test_nesterovs_flow_of_a_square_is_a_bessel_function():
-    found = gl.integrate(Scalar(), lambda f: 2 * f.x.square().sum(), [0, 0.5, 3, 10], flow="nesterov:k=3", **TIGHT)
+    found = integrate(Scalar(), lambda f: 2 * f.x.square().sum(), [0, 0.5, 3, 10], flow="nesterov:k=3", **TIGHT)
     t = found.times[1:]
     np.testing.assert_allclose(found.states[1:, 0], 1.5 * 2 * j1(2 * t) / (2 * t), atol=1e-8)
 
 
 def test_friction_may_change_in_time():
-    found = gl.integrate(Scalar(), lambda f: 0.5 * f.x.square().sum(), TIMES, flow=lambda t: 1 / (1 + t), **TIGHT)
+    found = integrate(Scalar(), lambda f: 0.5 * f.x.square().sum(), TIMES, flow=lambda t: 1 / (1 + t), **TIGHT)
     hand = solved(lambda t, s: [s[1], -s[0] - s[1] / (1 + t)], TIMES, [1.5, 0.0])
     np.testing.assert_allclose(found.states, hand, atol=1e-9)
 
 
 def test_momentum_without_friction_keeps_its_energy():
     x, y = data(2, 2)
-    found = gl.integrate(deep(2, 3, 2), squares(x, y), [0, 1, 5], flow="momentum:tau=0", **TIGHT)
+    found = integrate(deep(2, 3, 2), squares(x, y), [0, 1, 5], flow="momentum:tau=0", **TIGHT)
     v = np.split(found.states, 2, axis=1)[1]
     energy = found.losses + (v**2).sum(1) / 2
     np.testing.assert_allclose(energy, energy[0], atol=1e-10)
@@ -93,7 +94,7 @@ def relu():
 def test_a_relu_network_moves_as_its_gradient_by_hand_says():
     model = relu()
     times = [0, 0.1, 0.3]
-    found = gl.integrate(model, squares(X, Y), times, **TIGHT)
+    found = integrate(model, squares(X, Y), times, **TIGHT)
     hand = solved(lambda t, s: -relu_gradient(s, X.numpy(), Y.numpy(), 4), times, found.states[0])
     np.testing.assert_allclose(found.states, hand, atol=1e-8)
     assert np.abs(found.states[-1] - found.states[0]).max() > 0.05
@@ -103,16 +104,16 @@ def test_a_kink_that_is_slid_along_is_a_sentence_and_fixed_steps_go_on():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1, bias=False)).double()
     with pytest.raises(UnclearError, match=r"after 60 steps the flow has only come to .* a kink of the loss"):
-        gl.integrate(model, squares(X, Y), 1.0, max_steps=60)
+        integrate(model, squares(X, Y), 1.0, max_steps=60)
     laws = gl.laws(model, X, lower_only=True).laws
-    found = gl.integrate(model, squares(X, Y), 1.0, method="rk4", step=0.02, laws=laws)
+    found = integrate(model, squares(X, Y), 1.0, method="rk4", step=0.02, laws=laws)
     assert float(found.drift(laws[0]).abs().max()) < 1e-14
     assert found.losses[-1] < found.losses[0]
 
 
 def test_the_fixed_euler_step_is_gradient_descent():
     model = relu()
-    found = gl.integrate(model, squares(X, Y), [0, 0.5], method="euler", step=0.01)
+    found = integrate(model, squares(X, Y), [0, 0.5], method="euler", step=0.01)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     for _ in range(50):
         optimizer.zero_grad()
@@ -124,7 +125,7 @@ def test_the_fixed_euler_step_is_gradient_descent():
 
 
 def test_descent_with_weight_decay_goes_where_the_sheet_says():
-    found = gl.integrate(
+    found = integrate(
         Product(), product_loss, [0, 0.01, 0.02, 0.03], flow="decay:lambda=1/10", method="euler", step=0.01
     )
     u, v = found.states.T
@@ -133,7 +134,7 @@ def test_descent_with_weight_decay_goes_where_the_sheet_says():
 
 def test_the_length_of_weights_that_the_loss_does_not_see_is_as_published():
     asked = {"model": Ray(), "loss": lambda f: f(), "flow": "decay:lambda=1/20"}
-    steps = gl.integrate(**asked, times=[0, 0.1, 0.2, 0.3, 1, 5], method="euler", step=0.1).states
+    steps = integrate(**asked, times=[0, 0.1, 0.2, 0.3, 1, 5], method="euler", step=0.1).states
     published = [
         1.3125,
         1.3148877822656841,
@@ -143,7 +144,7 @@ def test_the_length_of_weights_that_the_loss_does_not_see_is_as_published():
         0.8186794562395311,
     ]
     np.testing.assert_allclose((steps**2).sum(1), published, atol=1e-12)
-    flowed = gl.integrate(**asked, times=5, **TIGHT).states
+    flowed = integrate(**asked, times=5, **TIGHT).states
     np.testing.assert_allclose((flowed**2).sum(1), [1.3125, 0.7960715], atol=5e-8)
 
 
@@ -154,8 +155,8 @@ def errors(method, steps, flow, laws):
     """Against the projected twin of high order; both end on the same trajectory."""
     x, y = data(2, 2)
     model, loss = deep(2, 3, 3, 2), squares(x, y)
-    exact = gl.integrate(model, loss, 2.0, flow=flow, method="DOP853", rtol=1e-12, atol=1e-14).states[-1]
-    found = [gl.integrate(model, loss, 2.0, flow=flow, method=method, step=h, laws=laws).states[-1] for h in steps]
+    exact = integrate(model, loss, 2.0, flow=flow, method="DOP853", rtol=1e-12, atol=1e-14).states[-1]
+    found = [integrate(model, loss, 2.0, flow=flow, method=method, step=h, laws=laws).states[-1] for h in steps]
     return np.array([np.linalg.norm(one - exact) for one in found])
 
 
@@ -186,7 +187,7 @@ def test_projection_keeps_the_laws_to_rounding(flow, method):
     drift = {
         kept: max(float(run.drift(law).abs().max()) for law in laws)
         for kept in (False, True)
-        for run in [gl.integrate(model, squares(x, y), times, flow=flow, laws=laws if kept else (), **method)]
+        for run in [integrate(model, squares(x, y), times, flow=flow, laws=laws if kept else (), **method)]
     }
     assert drift[True] < 1e-13
     assert drift[False] > 1e-8
@@ -196,14 +197,14 @@ def test_errors_follow_the_tolerance():
     model, a, b, start = regression()
     exact = linear_gradient_flow(a, b, start, [4.0])[0]
     for rtol in (1e-4, 1e-7, 1e-10):
-        found = gl.integrate(model, squares(X, Y), 4, rtol=rtol, atol=rtol).states[-1]
+        found = integrate(model, squares(X, Y), 4, rtol=rtol, atol=rtol).states[-1]
         assert np.abs(found - exact).max() < 30 * rtol
 
 
 def test_the_module_is_left_alone_until_it_is_asked_for():
     model = relu().float()
     before = copy.deepcopy(model.state_dict())
-    found = gl.integrate(model, squares(X.float(), Y.float()), 0.3)
+    found = integrate(model, squares(X.float(), Y.float()), 0.3)
     assert all(torch.equal(before[name], x) for name, x in model.state_dict().items())
     assert all(p.grad is None and p.dtype == torch.float32 for p in model.parameters())
     found.load_into(model)
@@ -213,7 +214,7 @@ def test_the_module_is_left_alone_until_it_is_asked_for():
 def test_what_does_not_train_stays():
     model = relu()
     model[0].weight.requires_grad_(False)
-    found = gl.integrate(model, squares(X, Y), 0.3)
+    found = integrate(model, squares(X, Y), 0.3)
     assert set(found.parameters) == {"0.bias", "2.weight"}
     hand = solved(lambda t, s: -relu_gradient(full(model, s), X.numpy(), Y.numpy(), 4)[12:], [0, 0.3], found.states[0])
     np.testing.assert_allclose(found.states, hand, atol=1e-6)
@@ -225,7 +226,7 @@ def full(model, moving):
 
 def test_what_it_says():
     seen = []
-    found = gl.integrate(Product(), product_loss, [0, 5], on_progress=lambda name, done: seen.append(done))
+    found = integrate(Product(), product_loss, [0, 5], on_progress=lambda name, done: seen.append(done))
     assert str(found).startswith("gradient flow, t = 0 to 5 by RK45: loss 0.125 -> ")
     assert seen == sorted(seen)
     assert seen[-1] == 1
@@ -233,12 +234,14 @@ def test_what_it_says():
 
 
 def test_one_time_is_where_it_is():
-    found = gl.integrate(Product(), product_loss, [3.0])
+    found = integrate(Product(), product_loss, [3.0])
     assert found.states.tolist() == [[3.0, 0.5]]
     assert found.losses == pytest.approx([0.125])
 
 
 BAD = {
+    "any friction": ({"flow": "momentum:tau=any"}, "'momentum:tau=any' stands for every function of time"),
+    "any decay": ({"flow": "decay:lambda=any"}, "'decay:lambda=any' stands for every function of time"),
     "an answer for laws": ({"laws": gl.laws(Product(), ONE)}, "laws are not understood: expected a list of laws"),
     "no loss": ({"loss": []}, r"the loss is \[\]: expected a function of the module"),
     "a loss that is no function": ({"loss": 3}, "the loss is 3: expected a function"),
@@ -281,7 +284,7 @@ def test_bad_input_is_a_sentence(fault):
     options, words = BAD[fault]
     asked = {"model": Product(), "loss": product_loss, "times": [0, 1], **options}
     with pytest.raises(InputError, match=words):
-        gl.integrate(**asked)
+        integrate(**asked)
 
 
 @pytest.mark.parametrize(
@@ -293,9 +296,9 @@ def test_bad_input_is_a_sentence(fault):
 )
 def test_a_flow_that_blows_up_is_a_sentence(options, words):
     with pytest.raises(UnclearError, match=words):
-        gl.integrate(Product(), lambda f: -f(ONE).pow(4).sum(), [0, 9], **options)
+        integrate(Product(), lambda f: -f(ONE).pow(4).sum(), [0, 9], **options)
 
 
 def test_loading_into_another_module_is_a_sentence():
     with pytest.raises(InputError, match="the module has no parameter 'u' of shape"):
-        gl.integrate(Product(), product_loss, 1).load_into(nn.Linear(1, 1))
+        integrate(Product(), product_loss, 1).load_into(nn.Linear(1, 1))

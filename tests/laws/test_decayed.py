@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+from torch.func import grad
 
 import gradlaws as gl
 from gradlaws.errors import UnsupportedError
@@ -69,6 +70,7 @@ def test_what_is_homogeneous():
 TEXTS = [
     ("linear 2-2-2", "decay", "exp(t)^2 (W1 W1^T - W2^T W2)"),
     ("linear 2-2-2", "decay:lambda=2/t", "t^4 (W1 W1^T - W2^T W2)"),
+    ("linear 2-2-2", "decay:lambda=any", "exp(int lambda)^2 (W1 W1^T - W2^T W2)"),
     ("linear 2-2-2", "decay:mirror:entropy", "exp(t) (sum W1[k,:] - sum W2[:,k])"),
     ("linear 2-2-2", "decay:mirror:burg", "sum log W1[k,:] - sum log W2[:,k] at exp(t) theta"),
     ("linear 2-2-2", "decay:lambda=1/2:rates:W1=1/10", "exp(1/2 t)^2 (10 W1 W1^T - W2^T W2)"),
@@ -85,12 +87,37 @@ def test_texts(spec, flow, text):
 
 
 def test_what_is_not_homogeneous_is_left_out_and_named():
-    answer = gl.laws("linear 1-2-1", flow="decay:mirror:entropy")
-    assert (answer.count.lower, answer.count.upper) == (2, 3)
-    assert any(note.startswith("no decayed form of") for note in answer.evidence.notes)
     none = gl.laws("linear 2-2-2", flow=WeightDecay(1, metric=mirror(Hypentropy())))
     assert none.laws == ()
     assert none.count.upper == 0  # the closure of the decayed flow says that none is left
+    assert any(note.startswith("no decayed form of sum sqrt(W1") for note in none.evidence.notes)
+
+
+def test_a_law_with_logarithms_of_ratios_is_homogeneous():
+    answer = gl.laws("linear 1-2-1", flow="decay:mirror:entropy")
+    assert (answer.count.lower, answer.count.upper, answer.status) == (3, 3, gl.Status.PROVED)
+    law = answer.laws[-1]
+    assert law.text.startswith("exp(t) (W1[0,0] log W1[1,0]")
+    with pytest.raises(UnsupportedError, match="is proved by its undecayed law"):
+        law.polynomials({"exp(t)": (), "W1": (2, 1), "W2": (1, 2)})
+    t, theta, h = torch.tensor(0.0).double(), torch.tensor([1.0, 2.0, 0.7, 1.4]).double(), 1e-3
+
+    def field(p):
+        return -p * grad(lambda q: (q[:2] @ q[2:] - 3) ** 2)(p) - p
+
+    def value(t, p):
+        return law.value({"exp(t)": t.exp(), "W1": p[:2].reshape(2, 1), "W2": p[2:].reshape(1, 2)})
+
+    start = value(t, theta)
+    for _ in range(100):
+        a = field(theta)
+        b = field(theta + h / 2 * a)
+        c = field(theta + h / 2 * b)
+        theta, t = theta + h / 6 * (a + 2 * b + 2 * c + field(theta + h * c)), t + h
+    assert torch.allclose(value(t, theta), start, rtol=1e-8)
+    for mixed in (((0, 4), (1,)), ((0, 4), (1, 2))):  # a logarithm of one variable only; unequal degrees
+        shapes = (("u", ()), ("v", ()), ("w", ()), ("x", ()), ("log u", ()))
+        assert homogeneity(PolynomialLaw(mixed, (1, 1), shapes)) is None
 
 
 def test_logarithms_are_no_polynomials():

@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 import gradlaws as gl
+from gradlaws.flows.fields import vector_fields
 from gradlaws.laws.explain import explain
 from gradlaws.laws.gather import GatherLaw
+from gradlaws.models.zoo import gram
 from tests.models.zoo import Attention, mlp
 
 
@@ -63,3 +65,24 @@ def test_polynomials_have_no_story():
 def test_every_law_of_a_network_is_explained(bias):
     for law in gl.laws(mlp((2, 3, 2), nn.ReLU, bias=bias), torch.zeros(2)).laws:
         assert explain(law).symmetry
+
+
+@pytest.mark.parametrize(
+    ("spec", "flow", "words"),
+    [
+        ("linear 2-2-2", "mirror:entropy", "the metric of the mirror map turns it into this: scaling W1 by s > 0"),
+        ("relu 2-2-2", "decay", "decay shrinks it at a rate that does not depend on the data: scaling W1 by s > 0"),
+        ("relu 2-2-2", "momentum:mirror:burg", "a rescaling changes the kinetic energy by a constant only: scaling"),
+        ("linear 2-2-1", "sign", "the gradients of these two are proportional for every data set"),
+        ("linear 2-2-2", "natural", "an invertible matrix on the shared index"),
+    ],
+)
+def test_laws_of_other_flows(spec, flow, words):
+    assert explain(gl.laws(spec, flow=flow).laws[0]).symmetry.startswith(words)
+
+
+def test_laws_of_formulas():
+    first = gl.laws(gram(2, 3)).laws[0]
+    assert explain(first).symmetry == "numerator and denominator change by the same factor"
+    spring = vector_fields(["t", "x", "v"], [["1", "v", "-3*v - 2*x"]])
+    assert explain(gl.laws(spring).laws[0]).symmetry.startswith("the drift multiplies the polynomial by a number")

@@ -15,6 +15,7 @@ from gradlaws.flows.momentum import Descent, HeavyBall, Nesterov
 from gradlaws.laws import momentum, of_flow
 from gradlaws.laws.closure import close
 from gradlaws.laws.count import Status
+from gradlaws.laws.law import unflatten
 from gradlaws.laws.of_flow import laws_of_flow
 from gradlaws.models.network import Network
 from gradlaws.models.spec import read_spec
@@ -64,6 +65,49 @@ def test_rows_of_the_sheet_with_momentum(row, spec, dimension, laws, flow):
     count = gl.count(spec, flow=flow)
     assert count.parameters == dimension
     assert_count_is(count, laws, laws)
+
+
+@pytest.mark.parametrize(("row", "spec", "dimension", "laws"), MOMENTUM_ROWS)
+def test_any_friction_keeps_as_many(row, spec, dimension, laws):
+    count = gl.count(spec, flow="momentum:tau=any")
+    assert_count_is(count, laws, laws)
+    assert "W' stands for exp(int tau) dW/dt" in count.evidence.assumptions[-1]
+
+
+def test_any_friction_on_a_real_trajectory():
+    """With tau(t) = 1 + sin t, for which no closed form is used: the weight is integrated along."""
+    (law,) = gl.laws("linear 2-2-2", flow="momentum:tau=any").laws
+    random = torch.Generator().manual_seed(3)
+    x, y = (torch.randn(2, 5, generator=random, dtype=torch.float64) for _ in range(2))
+
+    def loss(flat):
+        return ((flat[4:].view(2, 2) @ flat[:4].view(2, 2) @ x - y) ** 2).mean()
+
+    def field(t, state):
+        p, v, tau = state[:8], state[8:16], 1 + torch.sin(t)
+        return torch.cat([v, -tau * v - torch.func.grad(loss)(p), tau.reshape(1)])
+
+    def value(state):
+        shapes = {"W1": (2, 2), "W2": (2, 2), "W1'": (2, 2), "W2'": (2, 2)}
+        return law.value(unflatten(torch.cat([state[:8], state[8:16] * state[16].exp()]), shapes))
+
+    state = torch.cat([torch.randn(16, generator=random, dtype=torch.float64), torch.zeros(1).double()])
+    t, h, first = torch.zeros(()).double(), 2e-3, value(state)
+    for _ in range(150):
+        a = field(t, state)
+        b = field(t + h / 2, state + h / 2 * a)
+        c = field(t + h / 2, state + h / 2 * b)
+        state = state + h / 6 * (a + 2 * b + 2 * c + field(t + h, state + h * c))
+        t = t + h
+    assert torch.allclose(value(state), first, rtol=1e-7)
+    assert state[16] > 0.3
+
+
+def test_any_friction_with_a_mirror_map_is_refused():
+    with pytest.raises(InputError, match="momentum with any friction and the metric entropy: its laws depend on tau"):
+        gl.count("linear 2-2-2", flow="momentum:tau=any:mirror:entropy")
+    made = HeavyBall(None, mirror(ENTROPY), "position")
+    assert_count_is(gl.count("linear 2-2-2", flow=made), 4, 4)
 
 
 @pytest.mark.parametrize("flow", FRICTIONS)

@@ -2,6 +2,8 @@
 
 import torch
 
+import gradlaws as gl
+from gradlaws.flows.fields import vector_fields
 from gradlaws.laws.law import signed_sum, unflatten
 from gradlaws.laws.polynomial import PolynomialLaw, variable_names
 from tests.samplers import FIELD, residues
@@ -47,3 +49,20 @@ def test_variables_are_named_by_tensor_and_index():
 
 def test_signed_sums_leave_out_ones():
     assert signed_sum([(-1, "a"), (1, "b"), (-2, "c")]) == "-a + b - 2 c"
+
+
+def test_logarithms_are_taken_where_they_are_not_given():
+    (law,) = gl.laws(vector_fields(["x", "y"], [["x*(2/3 - 4/3*y)", "y*(x - 1)"]])).laws
+    assert law.text == "3 x + 4 y - 3 log x - 2 log y"
+    assert law.latex == r"3\,x + 4\,y - 3\,\log x - 2\,\log y"
+    x, y = torch.tensor([0.5, 2.0]).double(), torch.tensor([1.5, 0.3]).double()
+    theta = {"x": x, "y": y}
+    assert torch.allclose(law.value(theta)[:, 0], 3 * x + 4 * y - 3 * x.log() - 2 * y.log())
+    velocity = {"x": x * (2 / 3 - 4 / 3 * y), "y": y * (x - 1)}
+    assert torch.allclose(law.derivative(theta, velocity), torch.zeros(2, 1).double(), atol=1e-14)
+    assert not torch.allclose(law.derivative(theta, theta), torch.zeros(2, 1).double(), atol=1e-3)
+
+
+def test_constants_are_written():
+    assert PolynomialLaw(((), (0,)), (1, -1), (("x", ()),)).text == "1 - x"
+    assert PolynomialLaw(((0,), ()), (2, -3), (("x", ()),)).text == "2 x - 3"

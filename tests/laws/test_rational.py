@@ -15,8 +15,8 @@ from gradlaws.laws.law import unflatten
 from gradlaws.laws.polynomial import PolynomialLaw
 from gradlaws.laws.rational import RationalLaw, rational_laws
 from gradlaws.models.network import Network
+from gradlaws.models.zoo import gram
 from tests.asserts import assert_annihilates_brackets, assert_count_is
-from tests.flows.test_fields import gram
 from tests.oracles.along import along
 from tests.samplers import FIELD, generator
 

@@ -222,6 +222,13 @@ def test_the_command(path, tmp_path):
     assert (refused.exit_code, "is not a store of runs" in refused.stderr) == (2, True)
 
 
+def test_progress_is_told(path):
+    told = []
+    report_html(write(path, ("a", "b")), on_progress=lambda stage, part: told.append((stage, part)))
+    assert [stage for stage, _ in told] == ["reading run 1", "reading run 2", "drawing"]
+    assert [part for _, part in told] == [0.0, 0.45, 0.9]
+
+
 def test_the_same_store_gives_the_same_page(path):
     write(path)
     assert report_html(path) == report_html(path)

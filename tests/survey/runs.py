@@ -44,7 +44,7 @@ def finished(table):
     return max(0, journal.read_bytes().count(b"\n") - 1) if journal.exists() else 0
 
 
-def wait_for_rows(table, count, process, patience=60):
+def wait_for_rows(table, count, process, patience=300):
     """Until so many rows are finished while the survey still runs."""
     end = time.monotonic() + patience
     while finished(table) < count:

@@ -34,6 +34,17 @@ def test_files_beside_the_grid(tmp_path):
     assert [task.model for task in tasks] == [f"{tmp_path}/model.py:make", f"{tmp_path}/spin.toml"]
 
 
+def test_a_file_that_changed_is_another_question(tmp_path):
+    (tmp_path / "model.py").write_text("one = 1")
+    path = written(tmp_path, 'models = ["model.py:make", "linear 1-1-1"]')
+    before = read_grid(path)
+    assert read_grid(path) == before
+    (tmp_path / "model.py").write_text("one = 2")
+    after = read_grid(path)
+    assert before[0].key != after[0].key
+    assert before[1].key == after[1].key
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -62,5 +73,5 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, words):
 def test_too_many_rows(tmp_path):
     seeds = list(range(1001))
     text = f'models = ["linear 1-1"]\n[options]\nseed = {seeds}\ndegree = {seeds}\n'
-    with pytest.raises(InputError, match="asks for 1002001 rows: expected at most 1000000"):
+    with pytest.raises(InputError, match="asks for 1002001 rows at once: expected at most 1000000"):
         read_grid(written(tmp_path, text))

@@ -148,14 +148,14 @@ def test_a_killed_survey_goes_on_and_repeats_nothing(tmp_path):
     assert not output.exists()
     whole = journal.read_bytes()
     journal.write_bytes(whole + b'{"key": "torn')
-    again = start(path, "-o", output, "-j", 2)
-    _, words = again.communicate(timeout=100)
+    again = start(path, "-o", output, "-j", 1)
+    _, words = again.communicate(timeout=400)
     assert again.returncode == 0, words
     assert f"8 rows, {known} of them known before" in words
     assert journal.read_bytes().startswith(whole)
     assert finished(output) == 8
     assert [row["seed"] for row in rows(output)] == list(range(8))
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while any(map(alive, workers)):
         assert time.monotonic() < end, "workers outlive their survey"
         time.sleep(0.1)
@@ -165,7 +165,7 @@ def test_a_row_that_kills_its_process_is_given_up_and_no_other(tmp_path):
     (tmp_path / "boom.py").write_text("import os\ndef make():\n    os.kill(os.getpid(), 9)\n")
     text = 'models = ["linear 1-1-1", "boom.py:make", "relu 1-1-1"]\n'
     process = start(grid(tmp_path, text), "-o", tmp_path / "t.parquet", "-j", 2)
-    _, words = process.communicate(timeout=100)
+    _, words = process.communicate(timeout=400)
     assert process.returncode == 0, words
     found = rows(tmp_path / "t.parquet")
     assert [row["status"] for row in found] == ["PROVED", "REFUSED", "PROVED"]

@@ -137,6 +137,15 @@ def test_precision_mode_and_frozen_parameters_stay():
     }
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_low_precision(dtype):
+    net = mlp((2, 16, 30, 2), dtype=dtype)
+    found = compress(net)
+    assert found.module.widths == (2, 3, 4, 2)
+    assert {p.dtype for p in found.module.parameters()} == {dtype}
+    assert 0 < found.error < 30 * torch.finfo(dtype).eps * found.scale
+
+
 def test_random_numbers_of_the_user_are_left_alone():
     net, before = mlp((2, 6, 6, 1)), torch.random.get_rng_state()
     compress(net)
@@ -184,7 +193,14 @@ def residual():
     return quiver({"a": 2, "b": 4, "c": 4, "d": 1}, [("a", "b"), ("c", "d")], identities=[("b", "c")])
 
 
+def activated_by_relu():
+    net = mlp((2, 6, 6, 1))
+    net.activation = torch.nn.ReLU()
+    return net
+
+
 REFUSED = {
+    "relu": (activated_by_relu, UnsupportedError, "the network was given a ReLU after it was made"),
     "nan": (with_nan, InputError, "layers.1.weight has entries that are not finite: expected numbers"),
     "shape": (wrong_shape, InputError, r"layers.1.weight has shape \(5, 6\): expected \(6, 6\)"),
     "tied": (tied, InputError, "layers.1.weight and layers.2.weight are one parameter: untie them"),

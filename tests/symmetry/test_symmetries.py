@@ -9,6 +9,7 @@ from gradlaws.errors import InputError, TooLargeError
 from gradlaws.laws.count import Status
 from gradlaws.models.module import from_module
 from gradlaws.models.network import Network
+from gradlaws.symmetry.couple import couplings
 from gradlaws.symmetry.generator import Generator
 from gradlaws.symmetry.symmetries import _unproved
 from tests.modules import Gated, Head, mlp
@@ -98,6 +99,8 @@ def test_modules(name):
     found = gl.symmetries(make(), inputs)
     assert [block.name for block in found.blocks] == names
     assert (len(found.translations), found.status) == (still, Status.PROVED)
+    groups = couplings(make(), inputs)  # another arithmetic, which knows nothing of absorbed shifts
+    assert sum(group.dimension for group in groups) == found.dimension - found.unipotent
 
 
 def test_attention_acts_on_queries_and_keys_and_on_values():
@@ -112,6 +115,18 @@ def test_attention_acts_on_queries_and_keys_and_on_values():
         moved = g.velocity(parameters)
         slope = sum((a * b).sum() for a, b in zip(gradients, moved.values(), strict=True))
         assert abs(float(slope)) < 1e-12
+
+
+def test_what_is_discrete_is_said():
+    found = gl.symmetries(mlp(nn.Tanh, 2, 3, 2), torch.randn(4, 2))
+    assert found.discrete == (
+        "permutations S_3 on 0.weight[k,:], 0.bias[k], 2.weight[:,k] (found in float64)",
+        "signs (Z/2)^3 of the same units as 0.weight[k,:], 0.bias[k], 2.weight[:,k]",
+    )
+    assert gl.symmetries("square 2-2-1").discrete == (
+        "permutations S_2 of hidden layer 1",
+        "signs (Z/2)^2 of what enters hidden layer 1",
+    )
 
 
 def test_a_wrong_generator_is_not_proved():

@@ -103,6 +103,46 @@ def test_saturated_units_are_constant():
     assert agree(net, compress(net)).after["2"] == 9
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "weight", "bias"),
+    [(nn.Hardsigmoid(), nn.Hardswish(), 3.0, -3.0), (nn.Hardtanh(), nn.LeakyReLU(-1.0), 1.0, 0.0)],
+)
+def test_equal_ends_of_a_curve_that_turns_are_no_constant(first, second, weight, bias):
+    """Hardswish is 0 at -3 and at 0, and not between; a slope of -1 makes the absolute value."""
+    net = sequential(nn.Linear(4, 3), first, nn.Linear(3, 2), second, nn.Linear(2, 1))
+    with torch.no_grad():
+        net[2].weight[0] = torch.tensor([weight, 0.0, 0.0])
+        net[2].bias[0] = bias
+    assert agree(net, compress(net)).after == {"in": 4, "0": 3, "2": 2, "4": 1}
+
+
+def test_units_that_nearly_agree_stay():
+    net = mlp()
+    with torch.no_grad():
+        net[0].weight[8], net[0].bias[8] = net[0].weight[7], net[0].bias[7]
+        net[0].weight[8, 2] += 1e-13
+        net[0].weight[5], net[0].bias[5] = net[0].weight[4], net[0].bias[4]
+        net[0].weight[5, 2] += 1e-16
+    assert agree(net, compress(net)).after["0"] == 11
+
+
+def test_units_that_look_alike_to_the_mark_stay():
+    """Candidates are found by a product with one random vector: here it is the same, and the units are not."""
+    net, mark = mlp(nn.GELU), torch.randn(5, generator=generator(0), dtype=torch.float64)
+    with torch.no_grad():
+        net[0].weight[8], net[0].bias[8] = net[0].weight[7], net[0].bias[7]
+        net[0].weight[8, 0] += 1e-3 * mark[1]
+        net[0].weight[8, 1] -= 1e-3 * mark[0]
+    assert agree(net, compress(net)).after["0"] == 12
+
+
+def test_a_unit_is_counted_once():
+    net = mlp()
+    net[0].weight.data[3] = 0
+    net[2].weight.data[:, 3] = 0
+    assert compress(net).notes == ("0: 1 unseen by what follows",)
+
+
 def test_what_feeds_only_the_unseen_is_unseen():
     net = mlp(widths=(4, 12, 10, 6, 3))
     with torch.no_grad():
@@ -160,6 +200,37 @@ def test_planted_units_in_random_networks(data):
     assert compress(found.module).after == found.after
 
 
+def seen_on_inputs(net, homogeneous, odd):
+    """How many units are needed, from activations on many inputs alone: not constant, seen, no multiple of another."""
+    x = 10 * torch.randn(3000, 4, generator=generator(8), dtype=torch.float64)
+    columns = []
+    for j, column in enumerate(net[:2](x).T):
+        if column.max() - column.min() < 1e-12 or not net[2].weight[:, j].any():
+            continue
+        scale = column.norm() if homogeneous else 1.0
+        sign = torch.sign(column[column.abs().argmax()]) if odd else 1.0
+        columns.append(column * sign / scale)
+    return sum(all((a - b).abs().max() > 1e-9 for b in columns[:i]) for i, a in enumerate(columns))
+
+
+@pytest.mark.parametrize(
+    ("activation", "homogeneous", "odd"),
+    [(nn.ReLU, True, False), (nn.LeakyReLU, True, False), (nn.Tanh, False, True), (nn.GELU, False, False)],
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_as_many_units_stay_as_the_activations_show(activation, homogeneous, odd, seed):
+    net, random = mlp(activation, (4, 30, 3)), generator(seed)
+    with torch.no_grad():
+        for j, source, kind in zip(
+            range(12), torch.randint(12, 30, (12,), generator=random), [0, 1, 2, 3] * 3, strict=True
+        ):
+            factor = [1.0, 2.0, -1.0, 0.0][kind]
+            net[0].weight[j], net[0].bias[j] = factor * net[0].weight[source], factor * net[0].bias[source]
+        net[2].weight[:, 20:23] = 0
+    found = agree(net, compress(net))
+    assert found.after["0"] == seen_on_inputs(net, homogeneous, odd) < 30
+
+
 def test_chains_become_one_layer_or_keep_their_narrow_point():
     net = sequential(nn.Linear(4, 9), nn.Identity(), nn.Linear(9, 7), nn.Dropout(), nn.Linear(7, 5))
     found = agree(net, compress(net))
@@ -183,6 +254,14 @@ def test_a_bottleneck_that_is_needed_stays():
     found = agree(net, compress(net), x)
     assert found.after == {"in": 20, "0": 3, "1": 30}
     assert found.parameters[1] <= found.parameters[0]
+
+
+def test_a_frozen_layer_is_not_multiplied_into_a_trained_one():
+    net = sequential(nn.Linear(4, 9), nn.Linear(9, 5))
+    net[0].requires_grad_(False)
+    assert compress(net).after == {"in": 4, "0": 9, "1": 5}
+    net[1].requires_grad_(False)
+    assert compress(net).after == {"in": 4, "1": 5}
 
 
 def test_layers_without_biases_stay_without():
@@ -228,6 +307,25 @@ def test_a_constant_channel_under_an_average_with_padding_stays():
         net = sequential(nn.Conv2d(1, 6, 3), nn.Sigmoid(), nn.AvgPool2d(2, padding=pad), nn.Conv2d(6, 2, 1))
         net[0].weight.data[4] = 0
         assert agree(net, compress(net, image()), image()).after["0"] == kept
+
+
+def test_zeros_around_the_edges_can_open_a_unit():
+    """A constant 1/2 under nine weights of -1 and a bias of 3 never opens inside, but in the corners it does."""
+    net = sequential(nn.Conv2d(1, 1, 1), nn.Sigmoid(), nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 1, 1))
+    with torch.no_grad():
+        net[0].weight.zero_()
+        net[0].bias.zero_()
+        net[2].weight[0], net[2].bias[0] = -1.0, 3.0
+        net[2].weight[1], net[2].bias[1] = -1.0, -0.1  # this one opens nowhere
+    assert agree(net, compress(net, image()), image()).after == {"in": 1, "0": 1, "2": 1, "4": 1}
+
+
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.AvgPool2d(2)])
+def test_a_sign_does_not_pass_through_a_maximum(pool):
+    net = sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), pool, nn.Conv2d(4, 1, 2))
+    net[0].weight.data[1], net[0].bias.data[1] = -net[0].weight.data[0], -net[0].bias.data[0]
+    found = agree(net, compress(net, image()), image())
+    assert found.after["0"] == (4 if isinstance(pool, nn.MaxPool2d) else 3)
 
 
 def test_convolutions_in_one_and_three_dimensions():

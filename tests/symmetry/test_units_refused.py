@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from gradlaws.errors import InputError, UnsupportedError
+from gradlaws.models.radial import Radial
 from gradlaws.symmetry.compress import compress
 from tests.sequentials import cnn, image, mlp, moved
 
@@ -47,6 +48,11 @@ REFUSED = {
         lambda: nn.Sequential(lin(), Mixer(), lin()),
         UnsupportedError,
         r"1 \(Mixer\) .*compress the parts before",
+    ),
+    "radial": (
+        lambda: nn.Sequential(lin(), Radial(), lin()),
+        UnsupportedError,
+        "write the network as a gradlaws.RadialMLP",
     ),
     "pool": (lambda: nn.Sequential(lin(), nn.MaxPool1d(2), lin(2)), UnsupportedError, "pooling after convolutions"),
     "late norm": (

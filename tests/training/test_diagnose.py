@@ -16,6 +16,7 @@ from gradlaws.training.diagnose import (
     AVERAGED,
     CAUSES,
     CLIPPED,
+    DIVERGED,
     FROZEN,
     GAIN,
     MISSING,
@@ -327,16 +328,6 @@ def test_one_entry_that_no_sample_holds_is_seen_by_its_law():
     assert "0.weight" in findings[0].tensors
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_weights_in_low_precision(dtype):
-    model = classifier(dtype)
-    loop = Loop(model, torch.optim.SGD(model.parameters(), lr=1e-3))
-    findings = found(loop)
-    assert ROUNDING in causes(findings)
-    assert causes(findings) == {ROUNDING}
-    assert "0.weight" in named(findings, ROUNDING)
-
-
 class Normed(nn.Module):
     """An RMSNorm with a gain, before a matrix."""
 
@@ -379,6 +370,22 @@ def test_autocast_is_the_likely_cause_of_a_small_breach():
     loop.loss = low
     assert ROUNDING in causes(found(loop))
     assert causes(found(loop)) == {ROUNDING}
+
+
+@several
+@pytest.mark.parametrize("at", [2, 4])
+def test_a_run_that_diverges(optimizer, at):
+    """Weights that are not numbers are neither frozen nor operated on."""
+    loop, calls = start(optimizer), []
+
+    def explode():
+        calls.append(1)
+        if len(calls) == at:
+            loop.model[2].weight.grad.fill_(float("inf" if at == 2 else "nan"))
+
+    findings = found(loop, before_step=explode)
+    assert [(finding.cause, finding.step) for finding in findings] == [(DIVERGED, at)]
+    assert "is not finite any more" in findings[0].text
 
 
 def test_every_cause_is_planted_above():

@@ -132,7 +132,7 @@ def test_schedules_clipping_and_accumulation_are_seen_through(dtype):
             assert drift.identity < 100 * BOUND[dtype]
 
 
-@pytest.mark.parametrize("name", ["adam", "lion", "sign", "rmsprop"])
+@pytest.mark.parametrize("name", ["adam", "adamw", "lion", "sign", "rmsprop", "muon"])
 def test_adaptive_methods_break_laws_at_first_order(name):
     run = watched((READ_OFF_MOMENTS | UNFORESEEN)[name])
     run.run(2)

@@ -1,6 +1,7 @@
 """Whatever goes wrong with tracking is one sentence, and training goes on as it would have."""
 
 import copy
+import resource
 import warnings
 
 import pytest
@@ -90,6 +91,33 @@ def test_a_disk_that_fills_up(tmp_path):
     assert len(seen) == 1
     assert tracker.recorded == 3
     assert stores.runs(path)[0].finished is None
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "/proc/run.db", "."])
+def test_places_that_take_no_store(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tracker = goes_on(
+        "(cannot write the store|is not a store).*Training and tracking go on", start(), laws=LAWS, every=1, store=place
+    )
+    assert tracker.recorded == 4
+
+
+def test_a_file_that_may_not_grow(tmp_path):
+    """A limit of the system that a write meets in the middle of the run, as a full disk is met."""
+    path, limit = tmp_path / "run.db", resource.getrlimit(resource.RLIMIT_FSIZE)
+    loop = start()
+    with gl.track(loop.model, loop.optimizer, laws=LAWS * 200, every=1, store=path) as tracker:
+        loop.run(1)
+        size = max(file.stat().st_size for file in tmp_path.iterdir())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 1000, limit[1]))
+        try:
+            with pytest.warns(TrackingWarning, match="cannot write the store.*Training and tracking go on") as seen:
+                loop.run(3)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert len(seen) == 1
+    assert (tracker.recorded, tracker.steps) == (4, 4)
+    assert {record.step for record in stores.steps(path, 1)} == {1}
 
 
 def test_whatever_fails_within_is_one_sentence(monkeypatch):

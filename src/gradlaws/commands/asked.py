@@ -34,7 +34,8 @@ Flow = Annotated[
     str,
     typer.Option(
         metavar="FLOW",
-        help="How MODEL is trained: gradient, mirror:entropy, momentum:tau=1/2, nesterov:k=3, momentum:mirror:entropy.",
+        help="How MODEL is trained: gradient, rates:W1=1/10, mirror:entropy, decay:lambda=1/100, natural, sign, "
+        "momentum:tau=1/2, nesterov:k=3, momentum:mirror:entropy (docs/flows.md).",
     ),
 ]
 Device = Annotated[str, typer.Option(help="Torch device of the arithmetic: cpu or cuda.")]

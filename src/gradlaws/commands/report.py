@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gradlaws.commands.terminal import courteous
+from gradlaws.commands.terminal import courteous, progress
 from gradlaws.report.html import write_report
 
 
@@ -21,5 +21,6 @@ def report(
 ) -> None:
     """Write the runs of a store as one page that works offline: drift, what made it, what was found."""
     with courteous():
-        written = write_report(store, output, run or ())
+        with progress(silent=False) as listener:
+            written = write_report(store, output, run or (), listener)
         sys.stderr.write(f"gradlaws: wrote {written}\n")

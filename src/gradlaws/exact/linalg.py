@@ -59,10 +59,16 @@ def echelon(matrix: Tensor, field: PrimeField, on_rows: Callable[[int], None] | 
             on_rows(rows)
         return result
     half = max(LEAF, rows // 2 // LEAF * LEAF)
-    upper = echelon(matrix[:half], field, on_rows)
-    rest = matrix[half:]
-    rest = field.reduce(rest[:, upper.free] - field.matmul(rest[:, upper.pivots], upper.block))
-    return _join(upper, echelon(rest, field, on_rows), field)
+    return extend(echelon(matrix[:half], field, on_rows), matrix[half:], field, on_rows)
+
+
+def extend(found: Echelon, rows: Tensor, field: PrimeField, on_rows: Callable[[int], None] | None = None) -> Echelon:
+    """The echelon form of more rows ``[more, columns]`` below those that were eliminated already.
+
+    Only ``rank (columns - rank)`` numbers are kept, a quarter of a square matrix at most: rows may come in batches.
+    """
+    rest = field.reduce(rows[:, found.free] - field.matmul(rows[:, found.pivots], found.block))
+    return _join(found, echelon(rest, field, on_rows), field)
 
 
 def rank(matrix: Tensor, field: PrimeField) -> int:

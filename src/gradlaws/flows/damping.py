@@ -17,11 +17,14 @@ from gradlaws.exact.evaluate import times
 
 @dataclass(frozen=True, slots=True)
 class Damping:
-    """``tau(t) = rate``, or ``rate / t``.
+    """``tau(t) = rate``, or ``rate / t``, or any function of time.
+
+    Any friction becomes none, and any decay a constant one, in a time of their own: what `rate` says then holds there.
 
     Args:
         rate: at least 0; a whole number where it is divided by t.
         fading: divided by t (Nesterov's 3 / t; Su, Boyd, Candes 2016).
+        symbol: what a function of time that is not known is called.
 
     Raises:
         InputError: the rate is negative, or not whole where it must be.
@@ -29,6 +32,7 @@ class Damping:
 
     rate: Fraction = Fraction(0)
     fading: bool = False
+    symbol: str = ""
 
     def __post_init__(self) -> None:
         if self.rate < 0:
@@ -41,11 +45,15 @@ class Damping:
     @property
     def text(self) -> str:
         """The friction as a formula."""
+        if self.symbol:
+            return f"{self.symbol}(t)"
         return f"{self.rate}/t" if self.fading else f"{self.rate}"
 
     @property
     def clock(self) -> str:
         """The state variable that tells the time: t, or ``exp(tau t)``."""
+        if self.symbol:
+            return f"exp(int {self.symbol})" if self.rate else f"int exp(-int {self.symbol})"
         if self.fading or self.rate == 0:
             return "t"
         return f"exp({'' if self.rate == 1 else f'{self.rate} '}t)"
@@ -74,3 +82,7 @@ class Damping:
 
 FREE = Damping()
 """No friction."""
+ANY_FRICTION = Damping(symbol="tau")
+"""In the time ``int exp(-int tau)``, with ``exp(int tau) theta'`` for the velocity, there is none."""
+ANY_DECAY = Damping(Fraction(1), symbol="lambda")
+"""With the clock ``exp(int lambda)`` the fields do not depend on lambda > 0."""

@@ -18,7 +18,7 @@ from gradlaws.exact.field import PrimeField
 from gradlaws.exact.jet import Jet, constant
 from gradlaws.exact.polynomial import Polynomial, all_variables, variable
 from gradlaws.exact.polynomial import constant as number
-from gradlaws.flows.damping import Damping
+from gradlaws.flows.damping import ANY_DECAY, Damping
 from gradlaws.flows.flow import Flow, Instances
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.flows.metric import FLAT, Geometry
@@ -125,17 +125,18 @@ class DecayFlow(Flow):
 
 @dataclass(frozen=True, slots=True)
 class WeightDecay:
-    """Turns a family into its gradient flow with weight decay ``rate``, or ``rate / t``.
+    """Turns a family into its gradient flow with weight decay ``rate``, or ``rate / t``, or any ``lambda(t) > 0``.
 
     Args:
-        rate: at least 0; a whole number where it fades.
+        rate: at least 0; a whole number where it fades; None for any function of time.
         fading: divided by t.
         metric: of the gradient; the decay itself is decoupled from it.
     """
 
-    rate: Fraction | int
+    rate: Fraction | int | None
     fading: bool = False
     metric: Geometry = FLAT
 
     def __call__(self, family: Family) -> DecayFlow:
-        return DecayFlow(family, Damping(Fraction(self.rate), self.fading), self.metric)
+        decay = ANY_DECAY if self.rate is None else Damping(Fraction(self.rate), self.fading)
+        return DecayFlow(family, decay, self.metric)

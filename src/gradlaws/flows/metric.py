@@ -26,6 +26,9 @@ from gradlaws.exact.formal import INVERSE_ROOT, RECIPROCAL, constant_like, power
 from gradlaws.exact.jet import Jet
 from gradlaws.models.family import Shapes
 
+_SHIFTS = 16
+"""Roots of a denominator that may follow each other."""
+
 
 class Metric(ABC):
     """One function m: the diagonal entry of M where a parameter is x."""
@@ -59,8 +62,14 @@ class Metric(ABC):
     def apply(self, x: Any, g: Any) -> Any:
         """``m(x) g`` entry by entry: jets, floats, and polynomials where m is one."""
 
+    def singular(self, x: Tensor, field: PrimeField) -> Tensor:
+        """Where m is not defined at residues."""
+        return torch.zeros_like(x, dtype=torch.bool)
+
     def draw(self, x: Tensor, field: PrimeField) -> Tensor:
-        """Turns uniform residues into random ones at which m is defined."""
+        """Turns uniform residues into random ones at which m is defined, so that bounds stay proved."""
+        for _ in range(_SHIFTS):
+            x = torch.where(self.singular(x, field), field.reduce(x + 1), x)
         return x
 
 
@@ -103,6 +112,9 @@ class Power(Metric):
     @property
     def odd(self) -> bool:
         return self.exponent % 2 == 1
+
+    def singular(self, x: Tensor, field: PrimeField) -> Tensor:
+        return (x == 0) & (self.exponent < 0)
 
     def apply(self, x: Any, g: Any) -> Any:
         factor = x
@@ -182,6 +194,11 @@ class Hessian(Metric):
     @property
     def polynomial(self) -> bool:
         return self.read.above.degree == 0
+
+    def singular(self, x: Tensor, field: PrimeField) -> Tensor:
+        """Where h vanishes, or is not defined itself."""
+        values = [evaluate(part, [Jet(x.unsqueeze(0), field)]) for part in (self.read.above, self.read.below)]
+        return (values[0].coefficients[0] == 0) | (values[1].coefficients[0] == 0)
 
     @property
     def odd(self) -> bool:

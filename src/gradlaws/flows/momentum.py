@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gradlaws.errors import InputError
 from gradlaws.exact.evaluate import times
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.formal import RECIPROCAL
 from gradlaws.exact.jet import Jet, constant
 from gradlaws.exact.polynomial import Polynomial, all_variables, variable
 from gradlaws.exact.polynomial import constant as number
-from gradlaws.flows.damping import FREE, Damping
+from gradlaws.flows.damping import ANY_FRICTION, FREE, Damping
 from gradlaws.flows.flow import Flow, Instances
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.flows.metric import FLAT, Geometry
@@ -55,6 +56,8 @@ class MomentumFlow(Flow):
 
     def __post_init__(self) -> None:
         self.metric.check(self.family.parameters)
+        if self.damping.symbol and not (self.metric.constant or self.at == "position"):
+            raise InputError(f"momentum with any friction and the metric {self.metric.name}: its laws depend on tau")
 
     @property
     def state(self) -> Shapes:
@@ -64,6 +67,8 @@ class MomentumFlow(Flow):
     @property
     def title(self) -> str:
         """Method, friction and metric."""
+        if self.damping.symbol:
+            return f"momentum with any friction {self.damping.text}"
         name = "Nesterov's flow" if self.damping.fading else "heavy ball"
         metric = "" if self.metric.euclidean else f", {self.metric.name}"
         return f"{name} with tau = {self.damping.text}{metric}"
@@ -74,7 +79,9 @@ class MomentumFlow(Flow):
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        return self.family.assumptions
+        """Those of the family, and what stands for the velocity where the friction is any function."""
+        clock = f"with any friction W' stands for exp(int tau) dW/dt, and the time is {self.damping.clock}"
+        return (*self.family.assumptions, *[clock] * bool(self.damping.symbol))
 
     @property
     def extra_length(self) -> int:
@@ -207,14 +214,15 @@ def _padded(coefficients: Tensor, size: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class HeavyBall:
-    """Turns a family into its momentum flow with constant friction tau >= 0."""
+    """Turns a family into its momentum flow with constant friction tau >= 0, or with any tau(t) where it is None."""
 
-    tau: Fraction | int = 0
+    tau: Fraction | int | None = 0
     metric: Geometry = FLAT
     at: At = "position + velocity"
 
     def __call__(self, family: Family) -> MomentumFlow:
-        return MomentumFlow(family, Damping(Fraction(self.tau)), self.metric, self.at)
+        damping = ANY_FRICTION if self.tau is None else Damping(Fraction(self.tau))
+        return MomentumFlow(family, damping, self.metric, self.at)
 
 
 @dataclass(frozen=True, slots=True)

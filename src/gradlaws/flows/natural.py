@@ -16,11 +16,13 @@ from torch import Tensor
 
 from gradlaws.errors import InputError
 from gradlaws.exact.field import PrimeField
-from gradlaws.exact.formal import RECIPROCAL
 from gradlaws.exact.jet import Jet, constant
+from gradlaws.exact.systems import cramer
 from gradlaws.flows.flow import Flow, Instances
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.models.family import Family, Shapes
+
+_MOST_SAMPLES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,11 @@ class NaturalFlow(Flow):
     Args:
         family: what is trained.
         damping: eps > 0.
-        samples: instances in the Fisher matrix, at least 1.
+        samples: instances in the Fisher matrix, 1 to 6.
         blocks: one block for each tensor instead of the whole matrix.
 
     Raises:
-        InputError: the damping is not positive, or there are no samples.
+        InputError: the damping is not positive, or the number of samples is out of range.
     """
 
     family: Family
@@ -45,8 +47,8 @@ class NaturalFlow(Flow):
     def __post_init__(self) -> None:
         if self.damping <= 0:
             raise InputError(f"damping {self.damping} of the Fisher matrix is not positive: it must be invertible")
-        if self.samples < 1:
-            raise InputError(f"a Fisher matrix of {self.samples} instances: expected at least 1")
+        if not 1 <= self.samples <= _MOST_SAMPLES:
+            raise InputError(f"a Fisher matrix of {self.samples} instances: expected 1 to {_MOST_SAMPLES}")
 
     @property
     def state(self) -> Shapes:
@@ -96,7 +98,7 @@ class NaturalFlow(Flow):
         return {f"{j} {name}": values for j, instance in enumerate(drawn) for name, values in instance.items()}
 
     def velocity(self, point: Tensor, instances: Instances, field: PrimeField) -> Tensor:
-        """``(F + eps 1)^-1 g``, by a system of as many unknowns as there are samples."""
+        """``(F + eps 1)^-1 g`` times all denominators, by systems of as many unknowns as there are samples."""
         flow = GradientFlow(self.family)
         gradients = []
         for j in range(1 + self.samples):
@@ -105,36 +107,28 @@ class NaturalFlow(Flow):
             gradients.append(flow.velocity(point, own, field))
         sizes = [prod(shape) for shape in self.state.values()] if self.blocks else [self.dimension]
         pieces = zip(*(gradient.split(sizes, dim=-1) for gradient in gradients), strict=True)
-        return torch.cat([self._solved([Jet(x, field) for x in piece]).coefficients for piece in pieces], dim=-1)
+        solved = [self._solved([Jet(x, field) for x in piece]) for piece in pieces]
+        for i, (_, below) in enumerate(solved):
+            solved = [(_scaled(x, below) if k != i else x, own) for k, (x, own) in enumerate(solved)]
+        return torch.cat([x.coefficients for x, _ in solved], dim=-1)
 
-    def _solved(self, gradients: list[Jet]) -> Jet:
-        """``(eps 1 + G G^T)^-1 g = (g - G (eps 1 + G^T G)^-1 G^T g) / eps`` (Woodbury), times eps."""
+    def _solved(self, gradients: list[Jet]) -> tuple[Jet, Jet]:
+        """Numerator and denominator of ``eps (eps 1 + G G^T)^-1 g = g - G (eps 1 + G^T G)^-1 G^T g`` (Woodbury)."""
         g, *samples = gradients
         eps = constant(g.coefficients.new_full((1,), g.field.residue(self.damping)), g.field)
         gram = [
             [(a * b).sum() + eps if i == j else (a * b).sum() for j, b in enumerate(samples)]
             for i, a in enumerate(samples)
         ]
-        weights = _solve(gram, [(a * g).sum() for a in samples])
+        weights, below = cramer(gram, [(a * g).sum() for a in samples])
+        total = _scaled(g, below)
         for a, weight in zip(samples, weights, strict=True):
-            g = g - _scaled(a, weight)
-        return g
+            total = total - _scaled(a, weight)
+        return total, below
 
 
 def _scaled(x: Jet, factor: Jet) -> Jet:
     return x * Jet(factor.coefficients.unsqueeze(-1), factor.field)
-
-
-def _solve(matrix: list[list[Jet]], right: list[Jet]) -> list[Jet]:
-    """Gauss-Jordan on jets of numbers; pivots of a damped Gram matrix do not vanish at a generic point."""
-    rows = [[*row, b] for row, b in zip(matrix, right, strict=True)]
-    for k, pivot in enumerate(rows):
-        inverse = RECIPROCAL(pivot[k])[0]
-        rows[k] = [entry * inverse for entry in pivot]
-        for i, row in enumerate(rows):
-            if i != k:
-                rows[i] = [a - row[k] * b for a, b in zip(row, rows[k], strict=True)]
-    return [row[-1] for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ Training = Callable[[Family], Flow]
 """Turns what is trained into the flow by which it is."""
 
 FLOWS = (
-    "gradient, gradient:rates:W1=1/10, mirror:entropy, mirror:entropy:W2, momentum, momentum:tau=1/2, nesterov, "
-    "nesterov:k=3, momentum:mirror:entropy, decay:lambda=1/100, decay:lambda=2/t, "
-    "natural, natural:blocks, sign"
+    "gradient, gradient:rates:W1=1/10, mirror:entropy, mirror:entropy:W2, momentum, momentum:tau=1/2, "
+    "momentum:tau=any, nesterov, nesterov:k=3, momentum:mirror:entropy, decay:lambda=1/100, decay:lambda=2/t, "
+    "decay:lambda=any, natural, natural:blocks, sign"
 )
 _MIRRORS = "entropy, burg, hypentropy or hypentropy=BETA, pnorm=P, hessian=EXPRESSION in x"
 
@@ -30,9 +30,9 @@ def read_flow(text: str) -> Training:
 
     The first word is ``gradient``, ``mirror``, ``momentum`` (constant friction tau, 1 if nothing is said),
     ``nesterov`` (friction k/t, k = 3 if nothing is said) or ``decay`` (weight decay lambda, a number or k/t, 1 if
-    nothing is said); then the metric: ``mirror:MAP``, for all parameters or for those listed after it, or
-    ``rates:NAME=RATE,...``. Or all of it is ``sign``: gradients enter by their signs only; ``natural``: natural
-    gradient; or ``natural:blocks``: with one block of the Fisher matrix for each tensor.
+    nothing is said), with ``any`` for any function of time; then the metric: ``mirror:MAP``, for all parameters or
+    for those listed after it, or ``rates:NAME=RATE,...``. Or all of it is ``sign``: gradients enter by their signs
+    only; ``natural``: natural gradient; or ``natural:blocks``: with one block of the Fisher matrix for each tensor.
 
     Raises:
         InputError: a word is not understood.
@@ -40,18 +40,8 @@ def read_flow(text: str) -> Training:
     head, *rest = text.strip().split(":")
     if head in ("mirror", "rates"):
         head, rest = "gradient", [head, *rest]
-    if head == "gradient":
-        return Descent(_geometry(rest, text))
-    if head == "momentum":
-        tau, rest = _option("tau", rest, text, Fraction(1))
-        return HeavyBall(tau, _geometry(rest, text))
-    if head == "nesterov":
-        k, rest = _option("k", rest, text, Fraction(3))
-        if k.denominator != 1:
-            raise InputError(f"damping {k}/t in {text!r}: expected a whole number k over t")
-        return Nesterov(int(k), _geometry(rest, text))
-    if head == "decay":
-        return _decay(rest, text)
+    if head in _READERS:
+        return _READERS[head](rest, text)
     if head == "sign" and not rest:
         return SignFlow
     if head == "natural" and rest in ([], ["blocks"]):
@@ -59,13 +49,43 @@ def read_flow(text: str) -> Training:
     raise InputError(f"unknown flow {text!r}: expected one such as {FLOWS}")
 
 
+def _descent(words: list[str], text: str) -> Descent:
+    return Descent(_geometry(words, text))
+
+
+def _momentum(words: list[str], text: str) -> HeavyBall:
+    """``tau=1/2`` or ``tau=any``, then the metric."""
+    if words[:1] == ["tau=any"]:
+        return HeavyBall(None, _geometry(words[1:], text))
+    tau, rest = _option("tau", words, text, Fraction(1))
+    return HeavyBall(tau, _geometry(rest, text))
+
+
+def _nesterov(words: list[str], text: str) -> Nesterov:
+    """``k=2``, then the metric."""
+    k, rest = _option("k", words, text, Fraction(3))
+    if k.denominator != 1:
+        raise InputError(f"damping {k}/t in {text!r}: expected a whole number k over t")
+    return Nesterov(int(k), _geometry(rest, text))
+
+
 def _decay(words: list[str], text: str) -> WeightDecay:
-    """``lambda=1/2`` or ``lambda=2/t``, then the metric."""
+    """``lambda=1/2``, ``lambda=2/t`` or ``lambda=any``, then the metric."""
+    if words[:1] == ["lambda=any"]:
+        return WeightDecay(None, metric=_geometry(words[1:], text))
     if words and words[0].startswith("lambda=") and words[0].endswith("/t"):
         k = _number(words[0].removeprefix("lambda=").removesuffix("/t"), text)
         return WeightDecay(k, True, _geometry(words[1:], text))
     rate, rest = _option("lambda", words, text, Fraction(1))
     return WeightDecay(rate, False, _geometry(rest, text))
+
+
+_READERS: dict[str, Callable[[list[str], str], Training]] = {
+    "gradient": _descent,
+    "momentum": _momentum,
+    "nesterov": _nesterov,
+    "decay": _decay,
+}
 
 
 def _option(name: str, words: list[str], text: str, default: Fraction) -> tuple[Fraction, list[str]]:

@@ -3,7 +3,8 @@
     variables = ["x", "y"]
     fields = [["x*(2/3 - 4/3*y)", "y*(x - 1)"]]     # one list for each field, one entry for each variable
 
-or, instead of fields, ``potentials = ["x*y"]``: the functions whose gradients are followed.
+or, instead of fields, ``potentials = ["x*y"]``: the functions whose gradients are followed; perhaps in the metric of
+``hessian = [["1/x", "0"], ["0", "1"]]``, the second derivatives of a mirror map.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from gradlaws.errors import InputError
 from gradlaws.exact.expression import Quotient, read_expression
 from gradlaws.flows.fields import Fields, gradients, vector_fields
 from gradlaws.flows.flow import Flow
+from gradlaws.flows.hessian import HessianMap
 from gradlaws.models.family import Family
 from gradlaws.models.located import located, read_toml
 from gradlaws.models.symbolic import numbered, parametrised
 
-_KEYS = ("variables", "fields", "potentials")
+_KEYS = ("variables", "fields", "potentials", "hessian")
 
 
 def is_fields_file(text: str) -> bool:
@@ -57,8 +59,13 @@ class _File:
         with self._at("variables"):
             numbers = numbered(variables)
         if "fields" in document:
+            if "hessian" in document:
+                raise self._error("hessian", "a hessian goes with potentials: fields are followed as they are")
             return self._fields(document["fields"], variables, numbers)
-        return self._potentials(self._texts(document["potentials"], "potentials"), variables, numbers)
+        texts = self._texts(document["potentials"], "potentials")
+        if "hessian" in document:
+            return self._bent(texts, document["hessian"], variables, numbers)
+        return self._potentials(texts, variables, numbers)
 
     def _fields(self, fields: Any, variables: list[str], numbers: dict[str, int]) -> Fields:
         if not isinstance(fields, list):
@@ -79,6 +86,18 @@ class _File:
         build: Callable[..., Family | Flow] = gradients if any(q.below.degree for q in read) else parametrised
         with self._at("potentials"):
             return build(variables, texts)
+
+    def _bent(self, texts: list[str], hessian: Any, variables: list[str], numbers: dict[str, int]) -> Flow:
+        if not isinstance(hessian, list):
+            raise self._error("hessian", "hessian is not a list of lists of texts")
+        rows = [self._texts(row, "hessian") for row in hessian]
+        for row in rows:
+            self._try(row, numbers)
+        self._try(texts, numbers)
+        with self._at("potentials"):
+            family = parametrised(variables, texts)
+        with self._at("hessian"):
+            return HessianMap(rows)(family)
 
     def _try(self, texts: list[str], numbers: dict[str, int]) -> list[Quotient]:
         read = []

@@ -86,6 +86,9 @@ class TracedHessian(Metric):
             return g * RECIPROCAL(self._over(x))[0]
         return g / self.function(x)
 
+    def singular(self, x: Tensor, field: PrimeField) -> Tensor:
+        return self.hessian(x, field) == 0
+
     def hessian(self, x: Tensor, ring: Ring) -> Tensor:
         """H at real numbers, or at residues."""
         if isinstance(ring, PrimeField):

@@ -196,15 +196,24 @@ def read_motion(objective: Objective, flow: str | Friction, velocity: Mapping[st
     if isinstance(training, Descent | WeightDecay):
         if velocity is not None:
             raise InputError(f"the flow {flow!r} has no velocity of its own: leave out velocity, or use 'momentum'")
-        decay = FREE if isinstance(training, Descent) else Damping(Fraction(training.rate), training.fading)
+        decay = FREE if isinstance(training, Descent) else _damping(training.rate, training.fading, flow)
         return GradientMotion(objective, decay)
     begin = _velocity(objective, velocity or {})
     if isinstance(training, HeavyBall):
-        return MomentumMotion(objective, Damping(Fraction(training.tau)), begin)
+        return MomentumMotion(objective, _damping(training.tau, False, flow), begin)
     if isinstance(training, Nesterov):
-        return MomentumMotion(objective, Damping(Fraction(training.k), fading=True), begin)
+        return MomentumMotion(objective, _damping(training.k, True, flow), begin)
     assert callable(flow)
     return MomentumMotion(objective, flow, begin)
+
+
+def _damping(rate: Fraction | int | None, fading: bool, flow: str | Friction) -> Damping:
+    if rate is None:
+        raise InputError(
+            f"the flow {flow!r} stands for every function of time: expected one, a rate such as momentum:tau=1/2, or "
+            "for momentum a function tau(t)"
+        )
+    return Damping(Fraction(rate), fading)
 
 
 def _shaken(values: Array) -> Array:

@@ -12,55 +12,33 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from gradlaws.errors import InputError
 from gradlaws.geometry.diffusion import Progress, diffuse
+from gradlaws.geometry.jacobian import Inputs, Jacobian
 
 
 class TangentKernel:
-    """``K = J J^T`` on all outputs of a module on given inputs, by two reverse derivatives a product.
-
-    The transpose ``c -> J^T c`` is linear in c, and its own transpose is J; no forward mode is used.
+    """``K = J J^T`` on all outputs of a module on given inputs, as a linear operator.
 
     Args:
         module: in the mode that is meant; it is left as it is.
         inputs: what its forward takes, ``[N, ...]``, or a tuple of such.
     """
 
-    def __init__(self, module: nn.Module, inputs: Tensor | tuple[Tensor, ...]) -> None:
-        theta = {name: p.detach().clone() for name, p in module.named_parameters() if p.requires_grad}
-        if not theta:
-            raise InputError(f"{type(module).__name__} has no parameters that require a gradient: nothing is trained")
-        bad = [name for name, p in theta.items() if not bool(torch.isfinite(p).all())]
-        if bad:
-            raise InputError(f"parameter {bad[0]} has entries that are NaN or infinite: expected finite weights")
-        self._theta = [p.requires_grad_() for p in theta.values()]
-        with torch.inference_mode(False), torch.enable_grad():
-            found = functional_call(module, theta, inputs)
-            if not isinstance(found, Tensor):
-                raise InputError(f"{type(module).__name__} returns {type(found).__name__}: expected one tensor")
-            self.outputs = found
-            self._cotangent = torch.zeros_like(found, requires_grad=True)
-            self._pulled = torch.autograd.grad(
-                found, self._theta, self._cotangent, create_graph=True, materialize_grads=True
-            )
-        self.shape = (found.numel(), found.numel())
+    def __init__(self, module: nn.Module, inputs: Inputs) -> None:
+        self._jacobian = Jacobian(module, inputs)
+        self.outputs = self._jacobian.value
+        self.shape = (self._jacobian.rows, self._jacobian.rows)
 
     def matvec(self, v: Any) -> Any:
         """``K v`` for v ``[outputs]``, in the precision of the module."""
-        like = self.outputs
-        cotangent = torch.as_tensor(v, dtype=like.dtype, device=like.device).reshape(like.shape)
-        pulled = torch.autograd.grad(like, self._theta, cotangent, retain_graph=True, materialize_grads=True)
-        (pushed,) = torch.autograd.grad(
-            self._pulled, self._cotangent, pulled, retain_graph=True, materialize_grads=True
-        )
-        return pushed.double().flatten().cpu().numpy()
+        return self._jacobian.kernel(torch.as_tensor(v)).double().cpu().numpy()
 
 
 def linearised_training(
     module: nn.Module,
-    inputs: Tensor | tuple[Tensor, ...],
+    inputs: Inputs,
     targets: Tensor,
     times: Sequence[float] | Any,
     *,
@@ -84,7 +62,7 @@ def linearised_training(
         InputError: shapes differ, a time is negative, a weight is NaN.
     """
     kernel = TangentKernel(module, inputs)
-    start = kernel.outputs.detach().double().cpu()
+    start = kernel.outputs.double().cpu()
     if targets.shape != start.shape:
         raise InputError(f"targets have shape {list(targets.shape)}: expected that of the output, {list(start.shape)}")
     y = targets.detach().double().cpu()

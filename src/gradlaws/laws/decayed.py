@@ -16,10 +16,11 @@ from torch import Tensor
 
 from gradlaws.errors import UnsupportedError
 from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
-from gradlaws.exact.polynomial import Polynomial
+from gradlaws.exact.polynomial import Polynomial, constant
 from gradlaws.exact.ring import Reals, Ring
 from gradlaws.flows.damping import Damping
 from gradlaws.flows.decay import DecayFlow
+from gradlaws.flows.logs import log_of
 from gradlaws.flows.metric import Power
 from gradlaws.laws.closure import Progress, close, memory_needed, memory_total
 from gradlaws.laws.count import Count, Status
@@ -31,7 +32,7 @@ from gradlaws.laws.mirror import MirrorLaw
 from gradlaws.laws.polynomial import PolynomialLaw
 from gradlaws.laws.result import Answer
 from gradlaws.laws.sums import FrozenLaw, SumLaw
-from gradlaws.models.family import Shapes
+from gradlaws.models.family import Shapes, size
 
 _STREAM = 61
 
@@ -44,13 +45,22 @@ def homogeneity(law: Law) -> int | None:
         exponent = exponents.pop()
         return None if exponents or exponent is None else (1 if isinstance(law.base, SumLaw) else 2) - exponent
     if isinstance(law, PolynomialLaw):
-        degrees = {len(monomial) for monomial in law.monomials}
-        return degrees.pop() if len(degrees) == 1 and not _has_logs(law) else None
+        return _of_polynomial(law)
     return law.degree if isinstance(law, GramLaw | SumLaw | FrozenLaw | GatherLaw) else None
 
 
-def _has_logs(law: PolynomialLaw) -> bool:
-    return any(name.startswith("log ") for name, _ in law.shapes)
+def _of_polynomial(law: PolynomialLaw) -> int | None:
+    """The degree in the parameters, if all terms have it and a common shift of the logarithms changes nothing."""
+    names = list(dict(law.shapes))
+    sizes = [size({name: shape}) for name, shape in law.shapes]
+    owners = [name for name, count in zip(names, sizes, strict=True) for _ in range(count)]
+    logs = {i for i, name in enumerate(owners) if name.startswith(log_of(""))}
+    degrees = {sum(v not in logs for v in monomial) for monomial in law.monomials}
+    (whole,) = law.polynomials({})
+    shifted = sum((whole.derivative(v) for v in sorted(logs)), constant(0))
+    if len(degrees) > 1 or shifted.degree or (shifted.terms and degrees != {0}):
+        return None
+    return degrees.pop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,7 @@ class DecayedLaw(Law):
         if not self.decay.weight:
             return self.base.latex
         clock = self.decay.clock
-        clock = f"e^{{{clock[4:-1]}}}" if clock.startswith("exp(") else clock
+        clock = f"e^{{{clock[4:-1]}}}".replace("int ", r"\int ") if clock.startswith("exp(") else clock
         if not self._power:
             return rf"{self.base.latex} \text{{ at }} {clock} \theta"
         return rf"({clock})^{{{self._power}}} \left({self.base.latex}\right)"
@@ -125,7 +135,8 @@ class DecayedLaw(Law):
 
     def polynomials(self, shapes: Shapes) -> list[Polynomial]:
         """Those of the base times a power of the clock, which is the first variable."""
-        if self._power < 0 or isinstance(self.base, MirrorLaw):
+        logs = isinstance(self.base, PolynomialLaw) and set(dict(self.base.shapes)) - set(shapes)
+        if self._power < 0 or isinstance(self.base, MirrorLaw) or logs:
             raise UnsupportedError(f"{self.text} is not handled as a polynomial: it is proved by its undecayed law")
         rest = {name: shape for name, shape in shapes.items() if name != self.decay.clock}
         return [

@@ -9,17 +9,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gradlaws.laws.burg import BurgLaw
+from gradlaws.laws.decayed import DecayedLaw
+from gradlaws.laws.exponential import ExponentialLaw
 from gradlaws.laws.gather import GatherLaw
 from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import Law
 from gradlaws.laws.mirror import MirrorLaw
+from gradlaws.laws.rational import RationalLaw
+from gradlaws.laws.signs import SignLaw
 from gradlaws.laws.skew import SkewLaw
 from gradlaws.laws.sums import FrozenLaw, SumLaw
 
 _NEURAL_MECHANICS = "Kunin, Sagastuy-Brena, Ganguli, Yamins, Tanaka 2021, arXiv 2012.04728"
 _ABIDE = "Marcotte, Gribonval, Peyre 2023, arXiv 2307.00144"
 _MOMENTUM = "Marcotte, Gribonval, Peyre 2024, ICML"
+_STRUCTURE = "Marcotte, Gribonval, Peyre 2025, arXiv 2506.06194, theorem 2.1"
 _TRANSFORMERS = "Marcotte, Gribonval, Peyre 2025, arXiv 2506.06194"
+
+_BENT: dict[type[Law], tuple[str, str]] = {
+    MirrorLaw: ("the metric of the mirror map turns it into this", _MOMENTUM),
+    DecayedLaw: ("decay shrinks it at a rate that does not depend on the data", _STRUCTURE),
+    BurgLaw: ("a rescaling changes the kinetic energy by a constant only", ""),
+}
+_PLAIN: dict[type[Law], str] = {
+    SignLaw: "the gradients of these two are proportional for every data set, so that they move in step",
+    RationalLaw: "numerator and denominator change by the same factor",
+    ExponentialLaw: "the drift multiplies the polynomial by a number, and nothing else moves it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +65,12 @@ def explain(law: Law) -> Explanation:
         return _of_scaling(law)
     if isinstance(law, SkewLaw):
         return Explanation(f"a rotation that acts on {_together(law)} at once changes nothing", _MOMENTUM)
-    if isinstance(law, MirrorLaw):
-        return Explanation(f"the metric of the mirror map turns it into this: {explain(law.base).symmetry}", _MOMENTUM)
-    return Explanation("the potential is constant along the flow of the gradient of this polynomial", "")
+    if isinstance(law, MirrorLaw | DecayedLaw | BurgLaw):
+        words, reference = _BENT[type(law)]
+        return Explanation(f"{words}: {explain(law.base).symmetry}", reference)
+    return Explanation(
+        _PLAIN.get(type(law), "the potential is constant along the flow of the gradient of this polynomial"), ""
+    )
 
 
 def _is_single(law: GatherLaw) -> bool:

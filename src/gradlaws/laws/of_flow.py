@@ -15,6 +15,7 @@ from gradlaws.flows.decay import DecayFlow
 from gradlaws.flows.fields import Fields
 from gradlaws.flows.flow import Flow
 from gradlaws.flows.gradient import GradientFlow
+from gradlaws.flows.hessian import HessianFlow
 from gradlaws.flows.logs import WithLogs
 from gradlaws.flows.momentum import MomentumFlow
 from gradlaws.flows.natural import NaturalFlow
@@ -100,7 +101,11 @@ def family_of(flow: Flow) -> Family | None:
     """What is trained, where the fields are those of a model."""
     if isinstance(flow, WithLogs):
         return family_of(flow.flow)
-    return flow.family if isinstance(flow, GradientFlow | MomentumFlow | SignFlow | DecayFlow | NaturalFlow) else None
+    return (
+        flow.family
+        if isinstance(flow, GradientFlow | MomentumFlow | SignFlow | DecayFlow | NaturalFlow | HessianFlow)
+        else None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,8 @@ class _Asked:
     def polynomial(self, degree: int) -> _Found:
         """All polynomial laws up to a degree, with powers of time under momentum and logarithms in mirror flows."""
         flow, field = self.flow.relaxed(), self.fields[0]
+        if isinstance(flow, SignFlow):
+            raise InputError("laws of sign flow are linear, with signs: leave out the degree")
         if isinstance(flow, MomentumFlow):
             return self._confirm(timed_polynomials(flow, degree, field, self._stream(2)), flow)
         wider = self._wider()
@@ -155,6 +162,8 @@ class _Asked:
     def further(self, found: _Found) -> _Found:
         """Add polynomial laws, with logarithms or powers of time, where the system is small."""
         flow, field, more = self.flow.relaxed(), self.fields[0], list[Law]()
+        if isinstance(flow, SignFlow):  # polynomials would know nothing of the signs
+            return found
         if isinstance(flow, MomentumFlow):
             if rotation_unknowns(flow) <= _AUTOMATIC:
                 more += find_rotation_laws(flow, field, self._stream(3))

@@ -10,10 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradlaws.exact.field import PrimeField
+from gradlaws.exact.formal import LOG, power
 from gradlaws.exact.polynomial import Monomial, Polynomial
 from gradlaws.exact.ring import Reals, Ring
+from gradlaws.flows.logs import log_of
 from gradlaws.laws.law import Law, Point, flatten, signed_sum
 from gradlaws.models.family import Shape, Shapes
+
+_LOG = log_of("")
 
 
 def variable_names(shapes: Shapes) -> list[str]:
@@ -66,6 +71,7 @@ class PolynomialLaw(Law):
             signed_sum([(c, self._factor(m, r"\,", "^{{{}}}")) for m, c in self._pairs()], r"\,")
             .replace("[", "_{")
             .replace("]", "}")
+            .replace(_LOG, rf"\{_LOG}")
         )
 
     @property
@@ -75,12 +81,13 @@ class PolynomialLaw(Law):
         return tuple({"coefficient": str(c), "factors": [names[v] for v in m]} for m, c in self._pairs())
 
     def value(self, theta: Point, ring: Ring = Reals()) -> Tensor:
-        """Values ``[*batch, 1]``."""
-        return self._combine(_product(self._factors(theta, 1.0), ring), ring)
+        """Values ``[*batch, 1]``; logarithms that theta does not give are taken."""
+        return self._combine(_product(self._factors(self._with_logs(theta, theta, None, ring), 1.0), ring), ring)
 
     def derivative(self, theta: Point, direction: Point, ring: Ring = Reals()) -> Tensor:
         """Derivatives ``[*batch, 1]`` by the product rule."""
-        return self._combine(product_rule(self._factors(theta, 1.0), self._factors(direction, 0.0), ring), ring)
+        point, moved = self._with_logs(theta, theta, None, ring), self._with_logs(direction, theta, direction, ring)
+        return self._combine(product_rule(self._factors(point, 1.0), self._factors(moved, 0.0), ring), ring)
 
     def polynomials(self, shapes: Shapes) -> list[Polynomial]:
         """The law itself."""
@@ -98,6 +105,19 @@ class PolynomialLaw(Law):
         powers = {v: monomial.count(v) for v in monomial}
         names = self.names
         return between.join(names[v] + (power.format(n) if n > 1 else "") for v, n in powers.items())
+
+    def _with_logs(self, given: Point, theta: Point, direction: Point | None, ring: Ring) -> Point:
+        """What is given, with logarithms, or their derivatives, for the names ``log x`` that are missing."""
+        found = {}
+        for name in [name for name, _ in self.shapes if name not in given and name.startswith(_LOG)]:
+            own = name.removeprefix(_LOG)
+            x = theta[own]
+            if direction is None:
+                found[name] = LOG.start(x, ring)[0] if isinstance(ring, PrimeField) else x.log()
+            else:
+                over = power(x, ring.prime - 2, ring) if isinstance(ring, PrimeField) else 1 / x
+                found[name] = ring.reduce(direction[own] * over)
+        return {**given, **found} if found else given
 
     def _factors(self, point: Point, padding: float) -> list[Tensor]:
         return gather(flatten(point, dict(self.shapes)), self.monomials, self.degree, padding)

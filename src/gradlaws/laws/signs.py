@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradlaws.errors import TooLargeError, UnsupportedError
+from gradlaws.errors import UnsupportedError
 from gradlaws.exact.evaluate import evaluate
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.polynomial import Polynomial, sum_of_products
@@ -109,14 +109,11 @@ class SignLaw(Law):
 def sign_laws(flow: SignFlow, field: PrimeField) -> list[Law]:
     """One law for each coordinate beyond the first of a class, and one for each that vanishes on all gradients.
 
-    Raises:
-        TooLargeError: the gradient is too large to expand.
+    None where the gradient is too large to expand, as that of a recorded module is; the bound from above stays.
     """
     family = flow.family
     if family.monomials * family.dimension > EXPANSION_LIMIT:
-        raise TooLargeError(
-            f"{family.name} is too large to expand its gradient: ask for sign flow of a smaller network"
-        )
+        return []
     shapes, classes = tuple(family.parameters.items()), flow.classes(field)
     gradient = family.expanded_gradient()
     moving = {i for members in classes for i in members}

@@ -147,7 +147,7 @@ class SkewLaw(Law):
         return total
 
     def _weighted(self, entries: Tensor, theta: Point, ring: Ring) -> Tensor:
-        return ring.reduce(entries * self._power(theta, self.weight, ring))
+        return ring.reduce(entries * self._power(theta, self.weight, ring)) if self.weight else entries
 
 
 def _moving(part: Contraction) -> Contraction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Self
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from gradlaws.errors import InputError
 from gradlaws.models.radial import Arrow, Profile, Radial, RadialNetwork, as_radial, is_dimension
 
 
+@final
 class QuiverNetwork(RadialNetwork):
     """Each vertex adds ``W h_source`` over its incoming arrows and a bias, and activates the sum (Ganev, Walters 2022).
 

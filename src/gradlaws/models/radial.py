@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ _SHIFTS = {"shifted_relu": 0.5, "sigmoid": 0.0}
 PROFILES = ("step_relu", "squashing", "shifted_relu", "sigmoid")
 
 
+@final
 class Radial(nn.Module):
     """``v -> h(|v|) v / |v|``, and 0 at v = 0; the norm is that of the last axis (Ganev, Laarhoven, Walters 2021).
 
@@ -52,20 +53,21 @@ class Radial(nn.Module):
     def forward(self, v: Tensor) -> Tensor:
         """Vectors along the last axis, each made longer or shorter."""
         r = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
-        return v * (_steps(r, 0.0, torch.zeros_like(r)) * self._factor(r.clamp_min(torch.finfo(r.dtype).tiny)))
-
-    def _factor(self, r: Tensor) -> Tensor:
-        """``h(r) / r`` for r > 0."""
         if self.profile == "step_relu":
-            return _steps(r, 1.0, torch.ones_like(r))
+            return v * _step(r - 1)
         if self.profile == "squashing":
-            return r / (1 + r * r)
+            return v * (r / (1 + r * r))
+        norm = r.detach()
+        alive = norm / _above_zero(norm)  # 1, and 0 at v = 0, where h(r) / r may jump
+        return v * (alive * self._profile(_above_zero(r)) / _above_zero(r))
+
+    def _profile(self, r: Tensor) -> Tensor:
         if self.profile == "shifted_relu":
-            return torch.relu(r - self.shift) / r
+            return torch.relu(r - self.shift)
         if self.profile == "sigmoid":
-            return torch.sigmoid(r - self.shift) / r
+            return torch.sigmoid(r - self.shift)
         assert callable(self.profile)
-        return self.profile(r) / r
+        return self.profile(r)
 
     def extra_repr(self) -> str:
         """The profile, with its shift where it has one."""
@@ -114,6 +116,7 @@ class RadialNetwork(nn.Module, ABC):
         """Outputs by vertex, from inputs by vertex."""
 
 
+@final
 class RadialMLP(RadialNetwork):
     """``W_L rho( ... rho(W_1 x + b_1) ... ) + b_L`` with a radial rho on all layers but the last.
 
@@ -192,7 +195,7 @@ class RadialMLP(RadialNetwork):
 
 def as_radial(activation: Any) -> Radial:
     """A profile as an activation; an activation as it is."""
-    return activation if isinstance(activation, Radial) else Radial(activation)
+    return activation if type(activation) is Radial else Radial(activation)
 
 
 def is_dimension(n: Any) -> bool:
@@ -200,9 +203,14 @@ def is_dimension(n: Any) -> bool:
     return isinstance(n, int) and not isinstance(n, bool) and n >= 1
 
 
-def _steps(r: Tensor, at: float, there: Tensor) -> Tensor:
-    """0 below, 1 above, ``there`` at; its derivative is zero."""
-    return torch.heaviside(r.detach() - at, there)
+def _step(x: Tensor) -> Tensor:
+    """1 for x >= 0, else 0, without a derivative; in operations that the exact engine knows as a free gate."""
+    shifted = x.detach() + torch.finfo(x.dtype).tiny
+    return torch.relu(shifted) / shifted
+
+
+def _above_zero(r: Tensor) -> Tensor:
+    return r.clamp_min(torch.finfo(r.dtype).tiny)
 
 
 def _name(profile: Any) -> str:

@@ -55,9 +55,7 @@ def over_steps(title: str, lines: Sequence[Line], x: Steps, y: Decades, epsilon:
         y: of the sizes.
         epsilon: shade the sizes below this one.
     """
-    top = y.place(epsilon) or y.start
-    shade = f'<rect class="noise" x="{LEFT}" y="{top:.1f}" width="{x.end - x.start:.1f}" height="{y.start - top:.1f}"/>'
-    drawn = shade + "".join(_line(line, x, y) for line in lines)
+    drawn = _noise(epsilon, x, y) + "".join(_line(line, x, y) for line in lines)
     geometry = f'data-x="{x.low},{x.high},{x.start},{x.end}" data-y="{y.low},{y.high},{y.start},{y.end}"'
     return (
         f'<svg class="chart over-steps" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" '
@@ -65,13 +63,14 @@ def over_steps(title: str, lines: Sequence[Line], x: Steps, y: Decades, epsilon:
     )
 
 
-def square(title: str, dots: Sequence[Dot], axis: Decades, side: int = 300) -> str:
+def square(title: str, dots: Sequence[Dot], axis: Decades, epsilon: float = 0.0, side: int = 300) -> str:
     """Dots in a square with one scale and its diagonal.
 
     Args:
         title: what is shown, for those who cannot see it.
         dots: sizes along and up.
         axis: of the sizes upwards; the same is used along.
+        epsilon: shade the sizes below this one.
         side: in pixels.
     """
     along = Decades(axis.low, axis.high, LEFT, side - RIGHT)
@@ -80,7 +79,7 @@ def square(title: str, dots: Sequence[Dot], axis: Decades, side: int = 300) -> s
     marks = "".join(_dot(dot, along.place(dot.x), up.place(dot.y)) for dot in dots)
     return (
         f'<svg class="chart" viewBox="0 0 {side} {side}" role="img" aria-label="{escape(title)}">'
-        f"{_frame(along, up, side, side)}{diagonal}{marks}</svg>"
+        f"{_frame(along, up, side, side)}{_noise(epsilon, along, up)}{diagonal}{marks}</svg>"
     )
 
 
@@ -127,6 +126,12 @@ def _frame(x: Steps | Decades, y: Decades, width: int, height: int) -> str:
         f'<text x="{at:.1f}" y="{height - 6}" text-anchor="{_anchor(at, right)}">{name}</text>' for at, name in marks
     )
     return f'{rows}<line class="axis" x1="{LEFT}" y1="{bottom}" x2="{right}" y2="{bottom}"/>{columns}'
+
+
+def _noise(epsilon: float, x: Steps | Decades, y: Decades) -> str:
+    """A band over what is rounded off."""
+    top = y.place(epsilon) or y.start
+    return f'<rect class="noise" x="{LEFT}" y="{top:.1f}" width="{x.end - x.start:.1f}" height="{y.start - top:.1f}"/>'
 
 
 def _anchor(at: float, right: float) -> str:

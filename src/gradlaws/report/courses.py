@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from gradlaws.laws.closure import Progress
 from gradlaws.training import store
 from gradlaws.training.record import Finding, LawRecord, RunRecord, StepRecord
 
@@ -84,12 +85,15 @@ class RunCourses:
         return {finding.law for finding in self.findings if finding.law is not None}
 
 
-def read_runs(path: str | Path, numbers: Sequence[int] = ()) -> tuple[RunCourses, ...]:
+def read_runs(
+    path: str | Path, numbers: Sequence[int] = (), on_progress: Progress | None = None
+) -> tuple[RunCourses, ...]:
     """Runs of a store with their laws.
 
     Args:
         path: of the store; it may still be written to.
         numbers: of the runs; all of them if there are none.
+        on_progress: told what is being done, and which part of all is done.
 
     Raises:
         InputError: there is no such store or run.
@@ -98,7 +102,12 @@ def read_runs(path: str | Path, numbers: Sequence[int] = ()) -> tuple[RunCourses
         chosen = [store.run_numbered(path, number) for number in dict.fromkeys(numbers)]
     else:
         chosen = list(store.runs(path)) or [store.run_numbered(path)]
-    return tuple(_read(path, run, place) for place, run in enumerate(chosen))
+    read = []
+    for place, run in enumerate(chosen):
+        if on_progress:
+            on_progress(f"reading run {run.number}", 0.9 * place / len(chosen))
+        read.append(_read(path, run, place))
+    return tuple(read)
 
 
 def _read(path: str | Path, run: RunRecord, place: int) -> RunCourses:

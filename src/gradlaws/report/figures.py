@@ -47,11 +47,13 @@ def glance(runs: Sequence[RunCourses], laws: Sequence[Entry]) -> str:
     every = [(run, course) for run in runs for course in run.courses]
     axis = decades((size for _, c in every for size in (c.last.drift, c.last.forecast)), 0, 1)
     dots = [Dot(_classes(run), f"{c.law.text}, {run.run.name}", x=c.last.forecast, y=c.last.drift) for run, c in every]
-    scatter = square("Drift as observed, upwards, and as predicted, along", dots, axis)
+    epsilon = max(course.law.epsilon * math.sqrt(course.last.step) for _, course in every)
+    scatter = square("Drift as observed, upwards, and as predicted, along", dots, axis, epsilon)
     return (
         '<section><h2>At a glance</h2><div class="glance">'
         f"<figure>{scatter}<figcaption>Drift since the first record: observed (up) against predicted (along). On the "
-        "line a law goes where step size, decay and momentum take it.</figcaption></figure>"
+        "line a law goes where step size, decay and momentum take it; the shaded band is a random walk of rounding."
+        "</figcaption></figure>"
         f"<figure>{_compared(laws)}<figcaption>The laws that went furthest, relative to the size of their tensors: "
         "<b>●</b> observed, <b>○</b> predicted.</figcaption></figure></div></section>"
     )

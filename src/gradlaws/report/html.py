@@ -13,11 +13,14 @@ from string import Template
 
 from gradlaws.errors import InputError
 from gradlaws.laws.certificate import write_atomically
+from gradlaws.laws.closure import Progress
 from gradlaws.report.courses import RunCourses, read_runs, worst_first
 from gradlaws.report.figures import colour, glance, law_cards, modules
 
 
-def write_report(store: str | Path, page: str | Path, runs: Sequence[int] = ()) -> Path:
+def write_report(
+    store: str | Path, page: str | Path, runs: Sequence[int] = (), on_progress: Progress | None = None
+) -> Path:
     """Write the report of a store.
 
     The page holds its own style, script and drawings, asks for nothing over a network, and is there as a whole or not
@@ -27,6 +30,7 @@ def write_report(store: str | Path, page: str | Path, runs: Sequence[int] = ()) 
         store: file that `gradlaws.track` writes or has written.
         page: file to write.
         runs: numbers of the runs; all of them if there are none.
+        on_progress: told what is being done, and which part of all is done.
 
     Returns:
         The file.
@@ -37,7 +41,7 @@ def write_report(store: str | Path, page: str | Path, runs: Sequence[int] = ()) 
     target = Path(page).resolve()
     if not target.parent.is_dir() or (target.exists() and not target.is_file()):
         raise InputError(f"cannot write the report to {str(page)!r}: expected a file in a folder that exists")
-    text = report_html(store, runs)
+    text = report_html(store, runs, on_progress)
     try:
         write_atomically(target, text)
     except OSError as error:
@@ -47,9 +51,11 @@ def write_report(store: str | Path, page: str | Path, runs: Sequence[int] = ()) 
     return target
 
 
-def report_html(store: str | Path, numbers: Sequence[int] = ()) -> str:
+def report_html(store: str | Path, numbers: Sequence[int] = (), on_progress: Progress | None = None) -> str:
     """The same as text."""
-    runs = read_runs(store, numbers)
+    runs = read_runs(store, numbers, on_progress)
+    if on_progress:
+        on_progress("drawing", 0.9)
     laws = worst_first(runs)
     style, script = _asset("page.css"), _asset("page.js")
     sections = [_runs(runs), _findings(runs)]

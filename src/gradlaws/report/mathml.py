@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 _TOKEN = re.compile(
     r"\\(?:mathrm|text|operatorname)\{(?P<name>(?:[^{}]|\{[^{}]*\})*)\}"
@@ -34,6 +35,8 @@ _OPERATORS = {
     "-": "−",
     "*": "·",
 }
+_SPACE = '<mspace width="0.22em"></mspace>'
+_SIGN = re.compile(r"(<msu[bp]+>)*<mo")
 _FENCES = frozenset("‖⟨⟩()[]")
 _FUNCTIONS = frozenset({r"\log", r"\exp", r"\sin", r"\cos", r"\tanh"})
 _ACCENTS = {r"\dot": "˙", r"\ddot": "¨", r"\bar": "¯", r"\tilde": "˜", r"\hat": "^"}
@@ -89,7 +92,9 @@ class _Reader:
                 self.at += 1
                 break
             parts += self._scripted()
-        return "".join(parts)
+        signs = [True, *(bool(_SIGN.match(part)) for part in parts)]
+        apart = (not (before or after) for before, after in pairwise(signs))
+        return "".join(_SPACE * space + part for space, part in zip(apart, parts, strict=True))
 
     def _scripted(self) -> Iterator[str]:
         """One atom with the index and the power that follow it."""

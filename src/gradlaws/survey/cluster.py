@@ -12,7 +12,7 @@ from gradlaws.survey.grid import Task
 from gradlaws.survey.local import died
 from gradlaws.survey.work import Row, answer, version
 
-_PATIENCE = 20
+_PATIENCE = 60
 """Seconds to wait for the scheduler and for its first worker."""
 
 

@@ -14,7 +14,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +40,18 @@ class Task:
         model: a spec, ``FILE.py:FACTORY`` or ``FILE.toml``; files by their full path.
         flow: how it is trained, as text.
         options: names and values of options of `gradlaws.laws`.
+        content: a hash of the file that the model is in: another content is another question.
     """
 
     model: str
     flow: str = "gradient"
     options: tuple[tuple[str, Any], ...] = ()
+    content: str = ""
 
     @property
     def key(self) -> str:
         """The same for the same question, in every process."""
-        return json.dumps([self.model, self.flow, sorted(self.options)])
+        return json.dumps([self.model, self.flow, sorted(self.options), self.content])
 
 
 def read_grid(path: Path) -> list[Task]:
@@ -58,6 +62,12 @@ def read_grid(path: Path) -> list[Task]:
     """
     document, lines = read_toml(path)
     return _Grid(path, lines).read(document)
+
+
+def _content(model: str) -> str:
+    """A hash of the file that a model is in; empty for a spec."""
+    file = model.rpartition(":")[0] if is_factory(model) else model
+    return sha256(Path(file).read_bytes()).hexdigest()[:16] if is_factory(model) or is_fields_file(model) else ""
 
 
 class _Grid:
@@ -75,10 +85,7 @@ class _Grid:
         grids = ([document] if document else []) + others
         if not grids:
             raise InputError(f"{self._path} asks for nothing: expected models = [...] and perhaps flows = [...]")
-        tasks = dict.fromkeys(task for grid in grids for task in self._tasks(grid))
-        if len(tasks) > _MOST:
-            raise InputError(f"{self._path} asks for {len(tasks)} rows: expected at most {_MOST}")
-        return list(tasks)
+        return list(dict.fromkeys(task for grid in grids for task in self._tasks(grid)))
 
     def _tasks(self, grid: dict[str, Any]) -> Iterator[Task]:
         for key in grid:
@@ -92,8 +99,12 @@ class _Grid:
         if not isinstance(options, dict):
             raise self._error("options", "options must be a table: write [options]")
         named = [[(name, value) for value in self._values(name, values)] for name, values in options.items()]
+        count = len(models) * len(flows) * prod(len(values) for values in named)
+        if count > _MOST:
+            raise InputError(f"{self._path} asks for {count} rows at once: expected at most {_MOST}")
+        contents = {model: _content(model) for model in models}
         for model, flow, chosen in product(models, flows, product(*named)):
-            yield Task(model, flow, tuple(sorted(chosen)))
+            yield Task(model, flow, tuple(sorted(chosen)), contents[model])
 
     def _model(self, text: str) -> str:
         """Checked as far as it can be without running anybody's code; files by their full path."""

@@ -43,7 +43,7 @@ def run_here(tasks: Sequence[Task], jobs: int) -> Generator[tuple[Task, Row], No
         except BrokenProcessPool:
             yield from _again(list(taken.values()), waiting, deaths)
         finally:
-            _stop(pool)
+            _stop(pool, bool(taken))
 
 
 def _again(taken: list[Task], waiting: list[Task], deaths: Counter[Task]) -> Iterator[tuple[Task, Row]]:
@@ -75,11 +75,9 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def _stop(pool: ProcessPoolExecutor) -> None:
+def _stop(pool: ProcessPoolExecutor, busy: bool) -> None:
     """Without waiting for rows that nobody will read."""
-    processes = list((pool._processes or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join()
+    if busy:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+    pool.shutdown(wait=True, cancel_futures=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gradlaws.errors import UnsupportedError
+from gradlaws.models.radial import Radial
 
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _SLOPED = (nn.LeakyReLU, nn.PReLU, nn.RReLU)
@@ -60,13 +61,11 @@ class Between:
         kinds = (*_ODD, nn.Flatten, *_DROPOUTS, *(kind for kind in _POOLS if kind not in _MAXIMA))
         return all(type(part) in kinds or _symmetric(part) for part in self.parts)
 
-    @property
-    def keeps_constants(self) -> bool:
-        """Whether a unit that is constant over all positions stays so: averages with padding mix in zeros."""
-        return all(not any(_tuple(part.padding)) for part in self.parts if isinstance(part, _AVERAGES))
-
     def values(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """Bounds on each unit after, from bounds before; equal ones where a unit is constant."""
+        """Bounds on each unit after, from bounds before; equal ones where a unit is constant.
+
+        An average with padding mixes in zeros.
+        """
         for part in self.parts:
             if isinstance(part, _AVERAGES) and any(_tuple(part.padding)):
                 low, high = low.clamp(max=0), high.clamp(min=0)
@@ -101,6 +100,10 @@ def between(parts: Sequence[tuple[str, nn.Module]], spatial: bool, units: int, f
                 raise UnsupportedError(f"{name} (Flatten) mixes units with other axes: expected Flatten() of channels")
             spatial = False
             continue
+        if type(part) is Radial:
+            raise UnsupportedError(
+                f"{name} (Radial) turns with the whole layer: write the network as a gradlaws.RadialMLP"
+            )
         if type(part) not in (*_RISING, *_SLOPED, *_OTHER, *_DROPOUTS):
             raise UnsupportedError(
                 f"{name} ({type(part).__name__}) may mix units or treat them differently: expected activations of each "

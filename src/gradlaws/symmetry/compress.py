@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from gradlaws.errors import InputError, UnsupportedError
 from gradlaws.models.quiver import QuiverNetwork
-from gradlaws.models.radial import RadialMLP, RadialNetwork
+from gradlaws.models.radial import Radial, RadialMLP, RadialNetwork
 from gradlaws.symmetry.compression import Compression
 from gradlaws.symmetry.faithful import SCALES, measured, random_like
 from gradlaws.symmetry.products import without_chains
@@ -157,6 +157,13 @@ def _refuse_radial(net: RadialNetwork) -> None:
             raise UnsupportedError(
                 f"the arrow {source} -> {target} is a fixed identity, which does not survive different rotations at "
                 "its ends: make it trainable, an arrow with the identity as its weight"
+            )
+    own = [part for part in net.modules() if not isinstance(part, nn.ModuleList | nn.ParameterDict)]
+    for part in own[1:]:
+        if type(part) not in (nn.Linear, Radial):
+            raise UnsupportedError(
+                f"the network was given a {type(part).__name__} after it was made: expected linear layers and radial "
+                "activations only"
             )
     shapes = {name: (net.dimensions[t], net.dimensions[s]) for (s, t), name in net.arrows.items()}
     expected: dict[str, tuple[int, ...]] = shapes | {name: (net.dimensions[v],) for v, name in net.offsets.items()}

@@ -34,7 +34,7 @@ class Generator:
 
     @property
     def kind(self) -> str:
-        """``scaling``, ``symmetric``, ``rotation``, ``shear`` (squares to zero), ``shift`` (with constants), ``mixed``."""
+        """``scaling``, ``symmetric``, ``rotation``, ``shear`` (squares to 0), ``shift`` (with constants), ``mixed``."""
         last = size(dict(self.shapes))
         linear = {(i, j): c for i, j, c in self.entries if j < last}
         if len(linear) == len(self.entries):

@@ -21,7 +21,7 @@ def without_chains(layers: list[Layer]) -> tuple[list[Layer], list[str]]:
     done = layers[:1]
     for layer in layers[1:]:
         before = done[-1]
-        if not (before.after.linear and isinstance(before.kind, nn.Linear) and isinstance(layer.kind, nn.Linear)):
+        if not (before.after.linear and _alike(before, layer)):
             done.append(layer)
             continue
         bias = _product_bias(before, layer)
@@ -41,6 +41,12 @@ def without_chains(layers: list[Layer]) -> tuple[list[Layer], list[str]]:
         else:
             done.append(layer)
     return done, notes
+
+
+def _alike(before: Layer, layer: Layer) -> bool:
+    """Whether both are linear layers, and both are trained or frozen."""
+    kinds = (before.kind, layer.kind)
+    return all(isinstance(kind, nn.Linear) for kind in kinds) and len({k.weight.requires_grad for k in kinds}) == 1
 
 
 def _product_bias(before: Layer, layer: Layer) -> Tensor | None:

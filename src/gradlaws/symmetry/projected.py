@@ -66,13 +66,16 @@ def projected(net: N, compression: Compression) -> N:
         compression: what `gradlaws.compress` answered.
 
     Raises:
-        InputError: the compression is that of another network.
+        InputError: the compression is that of another network, or of other weights.
     """
     if dict(net.dimensions) != dict(compression.before):
         raise InputError(f"a compression of {compression.before}: expected one of this network, {net.dimensions}")
     turned = rotated(net, compression.transformation, inverse=True)
     found = masks(turned, compression.after)
     for name, p in turned.named_parameters():
+        outside = float((p.detach() * (1 - found[name])).norm())
+        if not outside <= torch.finfo(p.dtype).eps ** 0.5 * float(p.detach().norm()):
+            raise InputError(f"the compression does not fit {name}: expected that of this network at these weights")
         p.detach().mul_(found[name])  # zero but for rounding
         if p.requires_grad:
             p.register_hook(lambda gradient, mask=found[name]: gradient * mask)

@@ -27,6 +27,7 @@ from gradlaws.symmetry.algebra import LieAlgebra
 from gradlaws.symmetry.generator import Generator
 from gradlaws.symmetry.linear import Progress, Slice, affine_symmetries
 from gradlaws.symmetry.naming import gradient_dimension, named, rotation_dimension
+from gradlaws.symmetry.permute import permutations, signs
 from gradlaws.symmetry.result import Symmetries
 from gradlaws.symmetry.sparse import Vector, by_support, dense, rational, shorten, sparser
 
@@ -73,6 +74,8 @@ def symmetries(
     with torch.inference_mode(False), torch.enable_grad():
         family = as_family(model, example_inputs, module_options)
         found = _found(family, fields, seed, on_progress)
+        if isinstance(model, nn.Module):
+            found = replace(found, discrete=_discrete_of_module(model, example_inputs))
         if module_options.get("data") is None:
             return found
         options = {name: value for name, value in module_options.items() if name != "data"}
@@ -228,6 +231,15 @@ def _tested(family: Family, some: list[Generator], fields: list[PrimeField], ran
                 raise InputError(f"a generator fails its test, seed {random.initial_seed()}: choose another seed")
         probability *= (flow.degree / field.prime) ** _TRIALS
     return min(1.0, probability * len(some))
+
+
+def _discrete_of_module(module: nn.Module, example_inputs: Any) -> tuple[str, ...]:
+    """Permutations and signs of hidden units, found by trying them in float64."""
+    orders = permutations(module, example_inputs)
+    odd = signs(module, example_inputs, orders)
+    found = [f"permutations {order.text} (found in float64)" for order in orders]
+    found += [f"signs (Z/2)^{order.width} of the same units as {order.text.partition(' on ')[2]}" for order in odd]
+    return tuple(found)
 
 
 def _discrete(family: Family) -> tuple[str, ...]:

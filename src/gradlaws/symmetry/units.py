@@ -72,7 +72,7 @@ def _thinned(
     outgoing = following.columns(len(layer.weight))
     unseen = (outgoing == 0).all(2).all(0)
     constant = (low == high) & low.isfinite() & ~unseen
-    if following.pads or not layer.after.keeps_constants:
+    if following.pads:
         constant &= low == 0  # zeros around the edges: any other constant would not be one there
     idle = unseen | constant
     shift = (outgoing.sum(2) * torch.where(constant, low, 0.0)).sum(1)

@@ -26,8 +26,9 @@ SURGERY = "surgery on the weights"
 AVERAGED = "averaged weights copied in"
 ROUNDING = "low precision rounding"
 ASYMMETRIC = "the loss lacks the symmetry"
+DIVERGED = "the run has diverged"
 
-CAUSES = (TIED, TWICE, FROZEN, MISSING, CLIPPED, GAIN, SURGERY, AVERAGED, ROUNDING, ASYMMETRIC)
+CAUSES = (TIED, TWICE, FROZEN, MISSING, CLIPPED, GAIN, SURGERY, AVERAGED, ROUNDING, ASYMMETRIC, DIVERGED)
 
 _LOST = 0.1
 """Part of an update that may be lost to rounding."""
@@ -82,6 +83,10 @@ Rule = Callable[[Evidence], Iterable[Finding]]
 
 def diagnose(evidence: Evidence) -> list[Finding]:
     """Everything that is not as it should be at one step; nothing on a sound run."""
+    lost = [name for name, tensor in evidence.reading.tensors.items() if not tensor.finite]
+    if lost:
+        text = f"{lost[0]} or its gradient is not finite any more, nor are {len(lost) - 1} other tensors of laws."
+        return [evidence.finding(DIVERGED, [], float("inf"), text)]  # of no tensor, and so told once a run
     return [finding for rule in RULES for finding in rule(evidence)]
 
 

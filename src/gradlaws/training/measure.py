@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,9 @@ from gradlaws.training.formula import Formula
 from gradlaws.training.names import Live, entering, touched
 from gradlaws.training.outside import cosine
 from gradlaws.training.shards import is_sharded, size
-from gradlaws.training.step import Before, Move, copies, move
+from gradlaws.training.step import Before, Move, copied, groups_of, move
+
+Owner = tuple[torch.optim.Optimizer, Formula]
 
 IDENTITY = 2e3
 """Units of precision up to which <grad h, g> counts as zero: what autograd rounds off."""
@@ -49,6 +52,7 @@ class TensorReading:
         scaled: cosine of the error and the weights.
         factor: that the weights were multiplied by, if `scaled` is one.
         epsilon: of its precision.
+        finite: whether weights, gradient and update are numbers still; if not, the others say nothing.
     """
 
     live: Live
@@ -63,6 +67,7 @@ class TensorReading:
     scaled: float
     factor: float
     epsilon: float
+    finite: bool = True
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -105,27 +110,31 @@ class Probe:
         step: number of the step.
         laws: to be measured, by number.
         before: the copies by name.
+        owners: the optimizer of each tensor, by name, and its formula.
         everything: size of all gradients of the model's laws together.
-        formula: of the optimizer.
-        optimizer: whose step it is.
     """
 
     step: int
     laws: Mapping[int, Law]
     before: Mapping[str, Before]
+    owners: Mapping[str, Owner]
     everything: float
-    formula: Formula
-    optimizer: torch.optim.Optimizer
 
     @staticmethod
-    def take(
-        step: int, laws: Mapping[int, Law], optimizer: torch.optim.Optimizer, formula: Formula, live: Mapping[str, Live]
-    ) -> Probe:
+    def take(step: int, laws: Mapping[int, Law], owners: Sequence[Owner], live: Mapping[str, Live]) -> Probe:
         """Copy what the laws touch, and no more."""
         names = dict.fromkeys(name for law in laws.values() for name in touched(law))
-        before = copies(optimizer, formula, [live[name] for name in names])
+        held = [groups_of(optimizer) for optimizer, _ in owners]
+        before, owner = {}, {}
+        for name in names:
+            parameter = live[name].parameter
+            having = [place for place, groups in enumerate(held) if id(parameter) in groups]
+            place = having[0] if having else 0
+            owner[name] = owners[place]
+            listed = sum(held[other][id(parameter)][1] for other in having)
+            before[name] = copied(live[name], held[place].get(id(parameter)), *owners[place], listed)
         grads = [one.parameter.grad for one in live.values() if one.parameter.grad is not None]
-        return Probe(step, laws, before, size(grads), formula, optimizer)
+        return Probe(step, laws, before, owner, size(grads))
 
     def read(self) -> Reading:
         """Compare with what the step has made of it."""
@@ -138,7 +147,7 @@ class Probe:
             names = touched(law)
             for name in names:
                 if name not in moves:
-                    moves[name] = move(self.before[name], self.optimizer, self.formula)
+                    moves[name] = move(self.before[name], *self.owners[name])
                 if name not in tensors:
                     tensors[name] = tensor_reading(self.before[name], moves[name], everything)
             found[number] = law_reading(law, moves, names, self._epsilon(names), everything)
@@ -170,7 +179,8 @@ def tensor_reading(before: Before, moved: Move, everything: float) -> TensorRead
     epsilon = torch.finfo(before.theta.dtype).eps
     update, grad = float(moved.update.norm()), float(moved.grad.norm())
     error, rounding, ratio, scaled, factor = 0.0, True, 1.0, 0.0, 1.0
-    if moved.error is not None:
+    finite = math.isfinite(update) and math.isfinite(grad)
+    if moved.error is not None and finite:
         rest = float(moved.error.norm())
         expected = sum(float(term.norm()) for term in moved.parts.terms)
         theta = float(moved.theta.norm())
@@ -196,6 +206,7 @@ def tensor_reading(before: Before, moved: Move, everything: float) -> TensorRead
         scaled=scaled,
         factor=factor,
         epsilon=epsilon,
+        finite=finite,
     )
 
 

@@ -59,10 +59,10 @@ def home(names: Sequence[str]) -> str:
     return ".".join(shared)
 
 
-def live_parameters(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Live]:
+def live_parameters(model: nn.Module, optimizers: Sequence[torch.optim.Optimizer] = ()) -> dict[str, Live]:
     """Every parameter by each of its names, with whom it shares memory.
 
-    Where the optimizer holds master copies in higher precision in place of the parameters, those are taken.
+    Where an optimizer holds master copies in higher precision in place of the parameters, those are taken.
     """
     gains = {
         f"{path}.weight" if path else "weight" for path, part in model.named_modules() if "Norm" in type(part).__name__
@@ -75,13 +75,13 @@ def live_parameters(model: nn.Module, optimizer: torch.optim.Optimizer | None = 
         sharing[memory or id(p), int(own.storage_offset())].append(name)
     twins = {name: tuple(n for n in names if n != name) for names in sharing.values() for name in names}
     gains = {_plain(name) for name in gains}
-    masters = _masters(list(named.values()), optimizer)
+    masters = _masters(list(named.values()), optimizers)
     return {name: Live(name, masters.get(id(p), p), twins[name], name in gains) for name, p in named.items()}
 
 
-def _masters(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer | None) -> dict[int, Tensor]:
-    """Master copies by id of their parameters: what the optimizer holds that rounds to exactly a parameter."""
-    held = [p for group in optimizer.param_groups for p in group["params"]] if optimizer else []
+def _masters(parameters: Sequence[nn.Parameter], optimizers: Sequence[torch.optim.Optimizer]) -> dict[int, Tensor]:
+    """Master copies by id of their parameters: what an optimizer holds that rounds to exactly a parameter."""
+    held = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
     known, listed = {id(p) for p in parameters}, {id(p) for p in held}
     spare = [p for p in held if id(p) not in known]
     found: dict[int, Tensor] = {}

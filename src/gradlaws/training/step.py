@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gradlaws.training.formula import Formula, Parts, wide
 from gradlaws.training.names import Live
-from gradlaws.training.shards import is_sharded, whole, whole_state
+from gradlaws.training.shards import is_sharded, shard, whole, whole_state
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -20,11 +20,12 @@ class Before:
 
     Args:
         live: the parameter.
-        theta: its values.
+        theta: its values, or those of its master copy.
         grad: its gradient, None where there was none.
         options: its group as plain numbers, empty if the optimizer does not hold it.
         listed: how often the optimizer holds it.
         state: copies of what the formula needs, None where absent.
+        master: entry of the optimizer's state that the values are read from, as it holds them in higher precision.
     """
 
     live: Live
@@ -33,6 +34,7 @@ class Before:
     options: Mapping[str, Any]
     listed: int
     state: Mapping[str, Tensor | None]
+    master: str | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,32 +69,58 @@ def groups_of(optimizer: torch.optim.Optimizer) -> dict[int, tuple[dict[str, Any
 def copies(optimizer: torch.optim.Optimizer, formula: Formula, tensors: Iterable[Live]) -> dict[str, Before]:
     """Copies of the named tensors, their gradients and what the formula needs of their state."""
     groups = groups_of(optimizer)
-    scale = getattr(optimizer, "grad_scale", None)
-    return {live.name: _copy(live, groups.get(id(live.parameter)), optimizer, formula, scale) for live in tensors}
+    found = {live.name: (live, groups.get(id(live.parameter))) for live in tensors}
+    return {
+        name: copied(live, place, optimizer, formula, place[1] if place else 0) for name, (live, place) in found.items()
+    }
 
 
-def _copy(
+def copied(
     live: Live,
     place: tuple[dict[str, Any], int] | None,
     optimizer: torch.optim.Optimizer,
     formula: Formula,
-    scale: Tensor | None,
+    listed: int,
 ) -> Before:
+    """Copies of one tensor.
+
+    Args:
+        live: the tensor.
+        place: as `groups_of` has it, None if the optimizer does not hold it.
+        optimizer: that moves it.
+        formula: of that optimizer.
+        listed: how often any optimizer holds it.
+    """
     p = live.parameter
-    group, listed = place if place else ({}, 0)
-    state = optimizer.state.get(p, {}) if listed else {}
+    group, _ = place if place else ({}, 0)
+    state = optimizer.state.get(p, {}) if place else {}
+    scale = getattr(optimizer, "grad_scale", None)
     grad = p.grad
     if grad is not None:
         grad = grad.to_dense() if grad.is_sparse else grad.detach().clone()
         grad = grad if scale is None else grad / scale
     kept = {name: value.detach().clone() for name in formula.needs if isinstance(value := state.get(name), Tensor)}
-    return Before(live, p.detach().clone(), grad, _numbers(group), listed, kept)
+    master = _master(p.detach(), state)
+    theta = state[master] if master else p
+    return Before(live, theta.detach().clone(), grad, _numbers(group), listed, kept, master)
+
+
+def _master(p: Tensor, state: Mapping[str, Any]) -> str | None:
+    """The entry of the state that is the parameter in higher precision: what rounds to exactly its values."""
+    if p.dtype.itemsize >= 4:
+        return None
+    own = shard(p)
+    wider = {name: shard(x) for name, x in state.items() if isinstance(x, Tensor) and x.shape == p.shape}
+    same = (name for name, x in wider.items() if x.dtype.itemsize >= 4 and torch.equal(x.to(p.dtype), own))
+    return next(same, None)
 
 
 def move(before: Before, optimizer: torch.optim.Optimizer, formula: Formula) -> Move:
     """The step of one tensor, read when the optimizer is done; one that is sharded is gathered."""
-    theta = wide(whole(before.theta))
-    update = whole(before.live.parameter.detach()).to(theta.dtype) - theta
+    theta, now = wide(whole(before.theta)), before.live.parameter.detach()
+    if before.master:
+        now = optimizer.state[before.live.parameter][before.master].detach()
+    update = whole(now).to(theta.dtype) - theta
     if before.grad is None or not before.listed:
         grad = torch.zeros_like(theta) if before.grad is None else wide(whole(before.grad))
         return Move(theta, grad, update, Parts(), update)

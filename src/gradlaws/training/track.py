@@ -18,6 +18,7 @@ from torch.utils.hooks import RemovableHandle
 
 from gradlaws.errors import GradlawsError, InputError
 from gradlaws.laws.law import Law
+from gradlaws.training.dashboard import dashboard_of, numbers_of
 from gradlaws.training.diagnose import Evidence, between_steps, diagnose
 from gradlaws.training.find import TrackingWarning, laws_to_track
 from gradlaws.training.formula import formula_of
@@ -49,20 +50,22 @@ class LawTracker:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizers: Sequence[torch.optim.Optimizer],
         laws: Sequence[Law],
         every: int,
         store: str | Path | None,
         name: str | None,
         turns: int = 1,
+        log_to: Sequence[Any] = (),
     ) -> None:
         self.laws = tuple(laws)
         self.findings: list[Finding] = []
         self.latest: tuple[StepRecord, ...] = ()
         self.steps = self.recorded = 0
-        self._model, self._optimizer, self._every, self._turns = model, optimizer, every, turns
+        self._model, self._every, self._turns = model, every, turns
         self._path, self._name = store, name or type(model).__name__
-        self._formula = formula_of(optimizer)
+        self._owners = [(optimizer, formula_of(optimizer)) for optimizer in optimizers]
+        self._stepped: list[torch.optim.Optimizer] = []
         self._hooks: list[RemovableHandle] = []
         self._live: dict[str, Live] = {}
         self._store: Store | None = None
@@ -74,11 +77,13 @@ class LawTracker:
         self._outside: list[tuple[int, Outside]] = []
         self._repeated: int | None = None
         self._sharded = False
+        self._modules: list[str] = []
+        self._dashboards = [dashboard_of(target) for target in log_to]
 
     def __enter__(self) -> LawTracker:
         """Begin: from now on every step of the optimizer is seen."""
         with self._unharmed():
-            every = live_parameters(self._model, self._optimizer)
+            every = live_parameters(self._model, [optimizer for optimizer, _ in self._owners])
             self._sharded = any(is_sharded(one.parameter) for one in every.values())
             if not (is_first() or self._sharded):
                 return self
@@ -88,13 +93,13 @@ class LawTracker:
             self._history = History.empty(self.laws)
             if self.laws:
                 self._samples["origin"] = sample(self._live)
-                self._hooks = [
-                    self._optimizer.register_step_pre_hook(self._before),
-                    self._optimizer.register_step_post_hook(self._after),
-                ]
+                self._modules = [home(entering(law)) for law in self.laws]
+                for optimizer, _ in self._owners:
+                    self._hooks.append(optimizer.register_step_pre_hook(self._before))
+                    self._hooks.append(optimizer.register_step_post_hook(self._after))
         if self._path is not None and self.laws and is_first():
             with self._unharmed(stop=False):
-                self._store = Store.begin(self._path, self._run(), self._law_records())
+                self._store = Store.begin(self._path, self._run(), self._records())
         return self
 
     def __exit__(
@@ -108,6 +113,9 @@ class LawTracker:
                     self._agree()
                 last = replace(self._last, step=self.steps)
                 self._keep((), list(between_steps(Evidence(self.laws, last, self._outside, self._repeated))))
+        for dashboard in self._dashboards:
+            with self._unharmed(stop=False, of="the dashboard"):
+                dashboard.close()
         if self._store is not None:
             with self._unharmed():
                 store, self._store = self._store, None
@@ -122,6 +130,8 @@ class LawTracker:
         if self._frame is not None and _running(self._frame):
             return None
         self._frame = sys._getframe(1)
+        if self._stepped and optimizer not in self._stepped:
+            return None  # the rest of a step of several optimizers
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if not callable(closure):
             self._look()
@@ -135,13 +145,15 @@ class LawTracker:
     def _look(self) -> None:
         """Right before the weights move."""
         self.steps += 1
+        self._stepped, self._probe = [], None
         with self._unharmed(), torch.no_grad():
             found, grads = sample(self._live), sample_gradients(self._live)
             if "left" in self._samples:
                 self._compare(found, grads)
+                del self._samples["left"]
             self._samples |= {"earlier": found, "grads": grads}
             if (self.steps - 1) % self._every == 0:
-                self._probe = Probe.take(self.steps, self._turn(), self._optimizer, self._formula, self._live)
+                self._probe = Probe.take(self.steps, self._turn(), self._owners, self._live)
 
     def _turn(self) -> dict[int, Law]:
         """The laws of this record; those of one module, which share tensors, have their turn together."""
@@ -165,6 +177,9 @@ class LawTracker:
         if sys._getframe(1) is not self._frame:
             return
         self._frame = None
+        self._stepped.append(optimizer)
+        if len(self._stepped) < len(self._owners):
+            return
         with self._unharmed(), torch.no_grad():
             self._samples["left"] = sample(self._live)
             if self._probe is not None:
@@ -197,6 +212,11 @@ class LawTracker:
             new.pop((old.cause, old.tensors), None)
         self.findings += new.values()
         self._outside, self._repeated = [], None
+        if self._dashboards and is_first() and records:
+            with self._unharmed(stop=False, of="the dashboard"):
+                numbers = numbers_of(self._modules, records)
+                for dashboard in self._dashboards:
+                    dashboard.add(records[0].step, numbers, list(new.values()))
         if self._store is not None:
             try:
                 self._store.append(records, list(new.values()))
@@ -220,10 +240,10 @@ class LawTracker:
 
     def _run(self) -> RunRecord:
         size = sum(p.numel() for p in self._model.parameters() if p.requires_grad)
-        optimizer = type(self._optimizer).__name__
+        optimizer = " and ".join(type(optimizer).__name__ for optimizer, _ in self._owners)
         return RunRecord(self._name, type(self._model).__name__, optimizer, self._every, size, time.time())
 
-    def _law_records(self) -> list[LawRecord]:
+    def _records(self) -> list[LawRecord]:
         return [self._law_record(number, law) for number, law in enumerate(self.laws)]
 
     def _law_record(self, number: int, law: Law) -> LawRecord:
@@ -233,8 +253,8 @@ class LawTracker:
         return LawRecord(number, law.text, law.latex, where, law.kind, law.degree, law.count, written, epsilon)
 
     @contextmanager
-    def _unharmed(self, stop: bool = True) -> Iterator[None]:
-        """Whatever fails in here, training goes on: one sentence, and tracking stops (or goes on without a store)."""
+    def _unharmed(self, stop: bool = True, of: str = "it") -> Iterator[None]:
+        """Whatever fails in here, training goes on: one sentence, and tracking stops or goes on without something."""
         try:
             yield
         except Exception as error:  # a watcher must never end what it watches
@@ -243,7 +263,9 @@ class LawTracker:
             )
             if stop:
                 self._detach()
-            rest = "Tracking stops, training goes on." if stop else "Training and tracking go on without it."
+            if of == "the dashboard":
+                self._dashboards = []
+            rest = "Tracking stops, training goes on." if stop else f"Training and tracking go on without {of}."
             warnings.warn(f"{reason.rstrip('.')}. {rest}", TrackingWarning, stacklevel=4)
 
     def _detach(self) -> None:
@@ -254,7 +276,7 @@ class LawTracker:
 
 def track(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
     example_inputs: Any = None,
     *,
     every: int = 50,
@@ -262,6 +284,7 @@ def track(
     laws: Sequence[Law] | None = None,
     name: str | None = None,
     turns: int = 1,
+    log_to: Any = None,
     **module_options: Any,
 ) -> LawTracker:
     """Watch the conservation laws of a model around an unchanged training loop.
@@ -281,7 +304,7 @@ def track(
 
     Args:
         model: what is trained.
-        optimizer: what trains it.
+        optimizer: what trains it; or several that share the parameters and step one after the other, each once a step.
         example_inputs: see `gradlaws.laws`; not needed if laws are given. Two tokens stand for any number: laws of the
             rows of a table that the example does not use are left out.
         every: steps between two records, from the first step on. Changes between steps are looked for at every step.
@@ -290,10 +313,13 @@ def track(
         name: of the run in the store; the class of the model if None.
         turns: a record takes one law in so many, all of them in turn, and costs as much less; a large model can then
             be recorded at every step.
+        log_to: a `SummaryWriter` of TensorBoard, a run of W&B, or a list of those: what is recorded goes there too, the
+            largest of each kind for each module.
         **module_options: of `gradlaws.laws`, such as ``loss="cross_entropy"``.
 
     Raises:
-        InputError: `every` or `turns` is not a positive whole number, or there are neither laws nor example inputs.
+        InputError: `log_to` is neither; `every` or `turns` is not a positive whole number, or there are neither
+            laws nor example inputs.
     """
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         raise InputError(f"every={every!r}: expected the number of steps between two records, at least 1")
@@ -305,7 +331,9 @@ def track(
         )
     if laws is None:
         laws = laws_to_track(model, example_inputs, **module_options) if is_first() else ()
-    return LawTracker(model, optimizer, laws, every, store, name, turns)
+    targets = log_to if isinstance(log_to, list | tuple) else [] if log_to is None else [log_to]
+    optimizers = [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else list(optimizer)
+    return LawTracker(model, optimizers, laws, every, store, name, turns, targets)
 
 
 def _fits(law: Law, live: dict[str, Live]) -> bool:

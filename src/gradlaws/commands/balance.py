@@ -1,0 +1,76 @@
+"""``gradlaws balance``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from torch import Tensor, nn
+
+from gradlaws.commands.asked import Quiet, Seed
+from gradlaws.commands.terminal import courteous, progress, show
+from gradlaws.errors import InputError
+from gradlaws.models.load import is_factory, load_factory
+from gradlaws.models.weights import read_weights, writable_weights, write_weights
+from gradlaws.symmetry.balance import balance_
+
+
+def balance(
+    weights: Annotated[Path, typer.Argument(metavar="IN.safetensors", help="The weights; they are left as they are.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="Where the balanced weights go.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE.py:FACTORY", help="A function that returns (module, example_inputs); this runs the file."
+        ),
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there.")] = False,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write the weights of least norm that compute the same function; IN is left as it is."""
+    with courteous():
+        target = writable_weights(output, replace=force)
+        if target == weights.resolve():
+            raise InputError(f"{str(output)!r} is the input: expected another name")
+        if not is_factory(model):
+            raise InputError(f"cannot read --model {model!r}: expected FILE.py:FACTORY")
+        module, example_inputs = load_factory(model)
+        tensors, metadata = read_weights(weights)
+        _load(module, tensors, weights)
+        with progress(quiet) as listener:
+            result = balance_(module, example_inputs, seed=seed, tolerance=_tolerance(module), on_progress=listener)
+        changed = module.state_dict()
+        write_weights(target, {name: changed[name] for name in tensors}, metadata)
+        if not quiet:
+            show(f"{result}\nwrote {output}")
+
+
+def _load(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Put the tensors of a file into a module, which takes their precision.
+
+    Raises:
+        InputError: names or shapes do not fit.
+    """
+    own: dict[str, Any] = module.state_dict()
+    needed = {name for name, _ in module.named_parameters()}
+    for name in (*needed, *tensors):
+        if name not in tensors:
+            raise InputError(f"{path} lacks the parameter {name!r} of {type(module).__name__}")
+        if name not in own:
+            raise InputError(f"{path} has the tensor {name!r}, which {type(module).__name__} does not know")
+        if own[name].shape != tensors[name].shape:
+            raise InputError(
+                f"{name} has shape {tuple(tensors[name].shape)} in {path}: {type(module).__name__} expects "
+                f"{tuple(own[name].shape)}"
+            )
+    kinds = {tensors[name].dtype for name in needed}
+    if len(kinds) == 1:
+        module.to(kinds.pop())
+    module.load_state_dict(tensors, strict=False)
+
+
+def _tolerance(module: nn.Module) -> float:
+    return 1e-9 if all(p.dtype == torch.float64 for p in module.parameters()) else 1e-6

@@ -1,0 +1,136 @@
+"""Are these two networks the same up to symmetry? Balance both, align what is left, measure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gradlaws.errors import InputError
+from gradlaws.symmetry.balance import balanced
+from gradlaws.symmetry.couple import Parts, couplings
+from gradlaws.symmetry.coupling import Coupling, State
+from gradlaws.symmetry.permute import permutations
+
+_ROUNDS = 50
+
+
+def orbit_distance(a: nn.Module, b: nn.Module, example_inputs: Any, *, seed: int = 0) -> float:
+    """Distance of the parameters of b, moved along the symmetries of a, to those of a, relative to their norms.
+
+    Both are balanced; what then remains of each group is compact and is aligned in closed form: rotations by the
+    polar decomposition, phases, permutations by an assignment, in turn until nothing improves. Zero means that the
+    two are the same up to the groups found (of evaluation mode). Where several layers are permuted or rotated the
+    alternation may stop early, so the number is an upper bound. Neither module is changed.
+
+    Raises:
+        InputError: the parameters differ in name or shape, or a module fails on the inputs.
+    """
+    states = [{name: p.detach().to("cpu", torch.float64) for name, p in m.named_parameters()} for m in (a, b)]
+    shapes = [{name: tuple(x.shape) for name, x in state.items()} for state in states]
+    if shapes[0] != shapes[1]:
+        other = sorted(set(shapes[0].items()) ^ set(shapes[1].items()))[0][0]
+        raise InputError(f"the networks differ in the parameter {other!r}: expected the same names and shapes")
+    groups = couplings(a, example_inputs, seed=seed)
+    here, there = (state | balanced(state, groups).state for state in states)
+    discrete = permutations(a, example_inputs, seed=seed)
+    size = (_square(here) * _square(there)) ** 0.25
+    every = [*discrete, *groups]
+    starts = [there, _started(every, here, there), _started(every[::-1], here, there)]
+    gap = min(_settled(every, here, start) for start in starts)
+    return gap / size if size else 0.0
+
+
+def _settled(groups: list[Coupling], here: State, there: State) -> float:
+    """The gap that is left when every group in turn no longer makes it smaller."""
+    best = _gap(here, there)
+    for _ in range(_ROUNDS):
+        for group in groups:
+            there = there | _aligned(group, here, there)
+        gap = _gap(here, there)
+        if gap >= best * (1 - 1e-12):
+            return min(best, gap)
+        best = gap
+    return best
+
+
+def _started(groups: list[Coupling], here: State, there: State) -> State:
+    """Each group by what no later group moves; permutations by entries in increasing order, which no other changes."""
+    for i, group in enumerate(groups):
+        later = {name for other in groups[i + 1 :] if other.group != "positive" for name in other.tensors}
+        parts = tuple(part for part in group.parts if part[0].tensor not in later) or group.parts
+        if group.group == "permutation":
+            rows = [[piece.rows(x).sort(1).values for piece, _ in group.parts] for x in (here, there)]
+            cost = sum(torch.cdist(x, y).square() for x, y in zip(*rows, strict=True))
+            assert isinstance(cost, Tensor)
+            there = there | group.act(there, torch.tensor(assignment(cost.numpy())))
+        else:
+            there = there | _aligned(group, here, there, parts)
+    return there
+
+
+def _aligned(group: Coupling, here: State, there: State, parts: Parts | None = None) -> State:
+    """The compact part of a group, used to bring one state next to another."""
+    if group.group == "positive":
+        return {}
+    pairs = [(piece.rows(here), piece.rows(there), piece) for piece, _ in parts or group.parts]
+    if group.group == "permutation":
+        similarity = sum(x @ y.mT for x, y, _ in pairs)
+        assert isinstance(similarity, Tensor)
+        return group.act(there, torch.tensor(assignment(-similarity.numpy())))
+    if group.group == "complex":
+        z = torch.zeros(group.width, dtype=torch.complex128)
+        for x, y, piece in pairs:
+            folds = piece.fold[1] if piece.fold else 1
+            pair = (v.reshape(group.width, -1, 2, v.shape[1] // folds).movedim(2, -1).contiguous() for v in (x, y))
+            own, other = (torch.view_as_complex(v) for v in pair)
+            z += (own * other.conj()).flatten(1).sum(1)
+        return group.act(there, torch.where(z.abs() > 0, z / z.abs().clamp_min(1e-300), torch.ones_like(z)))
+    total = torch.zeros(group.shape, dtype=torch.float64)
+    for x, y, _ in pairs:
+        left, right = (v.reshape(group.heads, -1, v.shape[1]) for v in (x, y))
+        total += left @ right.mT
+    left, _, right = torch.linalg.svd(total)
+    return group.act(there, left @ right)
+
+
+def _gap(a: State, b: State) -> float:
+    return float(sum(float((a[name] - b[name]).square().sum()) for name in a)) ** 0.5
+
+
+def _square(state: State) -> float:
+    return sum(float(x.square().sum()) for x in state.values())
+
+
+def assignment(cost: np.ndarray) -> list[int]:
+    """Column of each row with the least total cost (Kuhn 1955, in the form of Jonker and Volgenant)."""
+    n = len(cost)
+    u, v = np.zeros(n + 1), np.zeros(n + 1)
+    match = np.zeros(n + 1, dtype=int)
+    for row in range(1, n + 1):
+        match[0], column = row, 0
+        least, way = np.full(n + 1, np.inf), np.zeros(n + 1, dtype=int)
+        used = np.zeros(n + 1, dtype=bool)
+        while True:
+            used[column] = True
+            reduced = cost[match[column] - 1] - u[match[column]] - v[1:]
+            better = ~used[1:] & (reduced < least[1:])
+            least[1:][better], way[1:][better] = reduced[better], column
+            free = np.where(~used[1:])[0] + 1
+            step = int(free[np.argmin(least[free])])
+            delta = least[step]
+            u[match[used]] += delta
+            v[used] -= delta
+            least[~used] -= delta
+            column = step
+            if match[column] == 0:
+                break
+        while column:
+            match[column] = match[way[column]]
+            column = int(way[column])
+    found = [0] * n
+    for column in range(1, n + 1):
+        found[match[column] - 1] = column - 1
+    return found

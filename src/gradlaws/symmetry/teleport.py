@@ -1,0 +1,290 @@
+"""Teleportation: jump along the orbit to where the gradient is larger, or the loss flatter, and train on from there.
+
+The orbit is that of the couplings of a module, so its function stays the same for every input, for any batch size, and
+with biases, convolutions and attention (Zhao et al. 2022, 2024; Armenta et al. 2020). Elements are exponentials; the
+objective is improved by gradient steps with backtracking inside a ball of logarithms, for on a non-compact orbit the
+gradient has no largest norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from gradlaws.errors import InputError
+from gradlaws.symmetry.coupling import Coupling, State, put
+
+Objective = Literal["gradient", "sharpness"]
+Loss = Callable[[nn.Module], Tensor]
+
+_HALVINGS = 12
+_RADII = (0.05, 0.1)
+_DIRECTIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Teleported:
+    """What one teleportation did.
+
+    Args:
+        objective_before: squared gradient norm, or average loss nearby.
+        objective_after: the same, afterwards.
+        loss_before: of the closure.
+        loss_after: equal up to rounding.
+    """
+
+    objective_before: float
+    objective_after: float
+    loss_before: float
+    loss_after: float
+
+
+def teleport_(
+    module: nn.Module,
+    loss: Loss,
+    groups: Sequence[Coupling],
+    *,
+    objective: Objective = "gradient",
+    steps: int = 10,
+    lr: float = 0.1,
+    radius: float = 1.0,
+    seed: int = 0,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> Teleported:
+    """Move a module along its symmetries, in place; its function stays the same.
+
+    Args:
+        module: what is trained.
+        loss: of a module: ``lambda m: criterion(m(x), y)``.
+        groups: from `gradlaws.symmetry.couple.couplings`.
+        objective: ``gradient`` makes the squared norm of the gradient larger, ``sharpness`` the average loss at random
+            points near by (at distances 0.05 and 0.1 times the norm of the parameters) smaller.
+        steps: of the search.
+        lr: first length of a step, in logarithms of group elements.
+        radius: largest norm of such a logarithm, each group.
+        seed: of the directions for sharpness.
+        optimizer: its momenta are moved along, as gradients are.
+
+    Raises:
+        InputError: an option makes no sense, or there is no group.
+    """
+    _refuse(groups, objective, steps, lr, radius)
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    value = _objective(module, loss, objective, parameters, seed)
+    logs = [torch.zeros(g.shape, dtype=torch.float64, requires_grad=True) for g in groups]
+    state = {name: p.detach() for name, p in parameters.items()}
+    before_loss = float(loss(module).detach())
+    first = best = float(value(state).detach())
+    for _ in range(steps):
+        improved = _improved(value, state, groups, logs, best, lr, radius)
+        if improved is None:
+            break
+        best, logs = improved
+    with torch.no_grad():
+        for name, x in along(state, groups, logs).items():
+            parameters[name].copy_(x)
+        if optimizer is not None:
+            _move_momenta(optimizer, parameters, groups, logs)
+    sign = -1.0 if objective == "gradient" else 1.0
+    return Teleported(sign * first, sign * best, before_loss, float(loss(module).detach()))
+
+
+def _improved(
+    value: Callable[[State], Tensor],
+    state: State,
+    groups: Sequence[Coupling],
+    logs: list[Tensor],
+    best: float,
+    lr: float,
+    radius: float,
+) -> tuple[float, list[Tensor]] | None:
+    """One gradient step in the logarithms, halved until it helps; None where none does."""
+    slopes = torch.autograd.grad(value(along(state, groups, logs)), logs, allow_unused=True)
+    size = sum(float(s.square().sum()) for s in slopes if s is not None) ** 0.5
+    if not 0 < size < float("inf"):
+        return None
+    for halving in range(_HALVINGS):
+        length = lr * 0.5**halving / size
+        pairs = zip(logs, slopes, strict=True)
+        trial = [_inside(log.detach() - length * (0 if s is None else s), radius) for log, s in pairs]
+        new = float(value(along(state, groups, trial)).detach())
+        if new < best:
+            return new, [t.requires_grad_() for t in trial]
+    return None
+
+
+def along(state: Mapping[str, Tensor], groups: Sequence[Coupling], logs: Sequence[Tensor], power: int = 1) -> State:
+    """The state moved by ``exp`` of each logarithm, one group after the other; differentiable.
+
+    Args:
+        state: named parameters.
+        groups: couplings.
+        logs: one for each, of the shape of an element.
+        power: -1 moves what transforms as gradients do.
+    """
+    now = {name: x.to(torch.float64) for name, x in state.items()}
+    for group, log in zip(groups, logs, strict=True):
+        element = exponential(group, log)
+        for piece, c in group.parts:
+            x = now[piece.tensor]
+            now[piece.tensor] = put(x, piece, group.moved(piece.rows({piece.tensor: x}), power * c, element, piece))
+    return {name: x.to(state[name].dtype) for name, x in now.items()}
+
+
+def exponential(group: Coupling, log: Tensor) -> Tensor:
+    """The element of a logarithm of the shape of an element; antisymmetric ones only for rotations."""
+    if group.group == "positive":
+        return torch.exp(log)
+    if group.group == "complex":
+        return torch.exp(log).to(torch.complex128)
+    if group.group == "orthogonal":
+        log = (log - log.mT) / 2
+    return torch.linalg.matrix_exp(log)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Teleporting:
+    """An optimizer that teleports before some of its steps.
+
+    Args:
+        optimizer: any of `torch.optim`.
+        module: what it trains.
+        loss: see `teleport_`; may be one batch.
+        groups: couplings of the module.
+        schedule: numbers of steps, from 0, before which to teleport.
+        options: of `teleport_`.
+        history: what each teleportation did.
+    """
+
+    optimizer: torch.optim.Optimizer
+    module: nn.Module
+    loss: Loss
+    groups: tuple[Coupling, ...]
+    schedule: Container[int]
+    options: Mapping[str, Any]
+    history: list[tuple[int, Teleported]]
+    done: list[int]
+
+    @classmethod
+    def of(
+        cls,
+        optimizer: torch.optim.Optimizer,
+        module: nn.Module,
+        loss: Loss,
+        groups: Sequence[Coupling],
+        schedule: Container[int],
+        **options: Any,
+    ) -> Teleporting:
+        """With an empty history."""
+        return cls(optimizer, module, loss, tuple(groups), schedule, options, [], [])
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Those of the optimizer."""
+        return self.optimizer.param_groups
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """That of the optimizer."""
+        self.optimizer.zero_grad(set_to_none)
+
+    def step(self) -> float:
+        """Teleport if it is time, then one step on the loss; returns the loss before the step."""
+        number = len(self.done)
+        if number in self.schedule:
+            moved = teleport_(self.module, self.loss, self.groups, optimizer=self.optimizer, **self.options)
+            self.history.append((number, moved))
+        self.optimizer.zero_grad()
+        value = self.loss(self.module)
+        value.backward()
+        self.optimizer.step()
+        self.done.append(number)
+        return float(value.detach())
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of the optimizer and the number of steps."""
+        return {"optimizer": self.optimizer.state_dict(), "steps": len(self.done)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """What `state_dict` gave."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.done[:] = range(int(state["steps"]))
+
+
+def _refuse(groups: Sequence[Coupling], objective: str, steps: int, lr: float, radius: float) -> None:
+    if objective not in ("gradient", "sharpness"):
+        raise InputError(f"unknown objective {objective!r}: expected gradient or sharpness")
+    if not groups:
+        raise InputError("no groups: a module without continuous symmetries of its parameters cannot be teleported")
+    if any(group.group == "permutation" for group in groups):
+        raise InputError("permutations have no logarithm: leave them out")
+    if steps < 1 or not lr > 0 or not radius > 0:
+        raise InputError(f"steps {steps}, lr {lr}, radius {radius}: expected positive numbers")
+
+
+def _objective(
+    module: nn.Module, loss: Loss, objective: Objective, parameters: Mapping[str, Tensor], seed: int
+) -> Callable[[State], Tensor]:
+    """What is to become small, as a function of the parameters."""
+    wrapped = _Loss(module, loss)
+    others = {f"module.{n}": p for n, p in module.named_parameters() if n not in parameters}
+
+    def at(state: State) -> Tensor:
+        return functional_call(wrapped, others | {f"module.{name}": x for name, x in state.items()}, ())
+
+    def gradient(state: State) -> Tensor:
+        leaves = {name: x if x.requires_grad else x.detach().requires_grad_() for name, x in state.items()}
+        slopes = torch.autograd.grad(at(leaves), list(leaves.values()), create_graph=True)
+        return -torch.stack([s.square().sum() for s in slopes]).sum()
+
+    random = torch.Generator().manual_seed(seed)
+    size = sum(float(p.detach().square().sum()) for p in parameters.values()) ** 0.5
+    directions = []
+    for _ in range(_DIRECTIONS):
+        d = {name: torch.randn(p.shape, generator=random, dtype=torch.float64) for name, p in parameters.items()}
+        norm = sum(float(x.square().sum()) for x in d.values()) ** 0.5
+        directions.append({name: (x / norm).to(parameters[name].dtype) for name, x in d.items()})
+
+    def sharpness(state: State) -> Tensor:
+        near = [
+            at({n: x + r * size * d[n] for n, x in state.items()})
+            for d in directions
+            for r in (*_RADII, *(-r for r in _RADII))
+        ]
+        return torch.stack(near).mean()
+
+    return gradient if objective == "gradient" else sharpness
+
+
+def _inside(log: Tensor, radius: float) -> Tensor:
+    norm = float(log.norm())
+    return log if norm <= radius else log * (radius / norm)
+
+
+def _move_momenta(
+    optimizer: torch.optim.Optimizer,
+    parameters: Mapping[str, nn.Parameter],
+    groups: Sequence[Coupling],
+    logs: Sequence[Tensor],
+) -> None:
+    """Averages of gradients follow the inverse transpose, as gradients do; averages of squares have no such rule."""
+    for key in ("momentum_buffer", "exp_avg"):
+        held = {name: optimizer.state[p].get(key) for name, p in parameters.items() if p in optimizer.state}
+        if all(held.get(name) is not None for group in groups for name in group.tensors):
+            for name, x in along({n: b for n, b in held.items() if b is not None}, groups, logs, -1).items():
+                held[name].copy_(x)
+
+
+class _Loss(nn.Module):
+    """A module with its loss, so that its parameters can be replaced for one evaluation."""
+
+    def __init__(self, module: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.module, self.loss = module, loss
+
+    def forward(self) -> Tensor:
+        return self.loss(self.module)

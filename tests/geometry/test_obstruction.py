@@ -1,0 +1,89 @@
+"""Chances of obstruction: published values, integrals of the normal law, and networks drawn by torch itself."""
+
+import pytest
+import torch
+from scipy.stats import t as student
+from torch import nn
+
+from gradlaws.errors import InputError
+from gradlaws.geometry.obstruction import chances, simulate
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "expected"),
+    [
+        ("kaiming", (2, 2), 0.2928932188),
+        ("kaiming", (2, 10), 0.0871290708),
+        ("kaiming", (5, 10), 0.0250310158),
+        ("kaiming", (30, 10), 0.0035685233),
+        ("xavier", (2, 2), 0.3453463293),
+        ("xavier", (2, 10), 0.3084359252),
+        ("xavier", (10, 10), 0.0409741185),
+        ("xavier", (30, 10), 0.0074116383),
+    ],
+)
+def test_published_chances(name, sizes, expected):
+    assert chances(*sizes, name).one == pytest.approx(expected, abs=1e-10)
+
+
+def test_kaiming_is_a_student_distribution():
+    assert chances(7, 11).one == pytest.approx(2 * student.sf(11**0.5, 7), rel=1e-12)
+
+
+def test_numbers_that_follow():
+    found = chances(2, 10)
+    assert found.some == pytest.approx(1 - (1 - found.one) ** 10)
+    assert found.expected == pytest.approx(10 * found.one)
+    assert found.unreachable(5, 5) < found.unreachable(10, 0) < found.some
+    assert chances(2, 2).unreachable(2, 0) == pytest.approx(1 - (1 - found_half(2)) ** 2)
+
+
+def found_half(hidden):
+    return chances(2, hidden).one / 2
+
+
+def make(initialise, inputs=2, hidden=4):
+    def network():
+        model = nn.Sequential(nn.Linear(inputs, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, 1, bias=False))
+        for layer in (model[0], model[2]):
+            initialise(layer.weight)
+        return model
+
+    return network
+
+
+KAIMING = nn.init.kaiming_normal_
+
+
+@pytest.mark.parametrize(("name", "initialise"), [("kaiming", KAIMING), ("xavier", nn.init.xavier_normal_)])
+def test_networks_drawn_by_torch_agree(name, initialise):
+    exact, drawn = chances(2, 4, name), simulate(make(initialise), 800)
+    assert drawn.some == pytest.approx(exact.some, abs=4 * drawn.error)
+    assert drawn.one == pytest.approx(exact.one, abs=0.05)
+    assert drawn.same_sign == pytest.approx(exact.same_sign, abs=0.05)
+
+
+def test_the_seed_and_torchs_random_state():
+    state = torch.get_rng_state()
+    first = simulate(make(KAIMING), 30, seed=3)
+    assert simulate(make(KAIMING), 30, seed=3) == first
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+BAD = {
+    "no inputs": (lambda: chances(0, 3), "expected at least 1 of each"),
+    "a name": (lambda: chances(2, 3, "lecun"), "unknown initialiser 'lecun'"),
+    "variances": (lambda: chances(2, 3, (1.0, 0.0)), "make no sense"),
+    "no draws": (lambda: simulate(make(KAIMING), 0), "expected at least 1"),
+    "two outputs": (
+        lambda: simulate(lambda: nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2)), 1),
+        "scalar output",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_requests_are_refused_in_a_sentence(fault):
+    request, words = BAD[fault]
+    with pytest.raises(InputError, match=words):
+        request()
