@@ -13,8 +13,8 @@ import torch
 from sklearn.datasets import load_iris
 
 import gradlaws as gl
+from gradlaws.geometry.integrate import integrate
 from gradlaws.geometry.modified import descent_drift
-from gradlaws.geometry.trajectory import integrate
 
 TIME, ETAS = 4.0, (0.1, 0.05, 0.025)
 

@@ -9,8 +9,8 @@ from torch import nn
 
 import gradlaws as gl
 from gradlaws.errors import InputError, UnclearError
+from gradlaws.geometry.integrate import integrate
 from gradlaws.geometry.modified import bend, descent_drift, modified_flow
-from gradlaws.geometry.trajectory import integrate
 from gradlaws.laws.polynomial import PolynomialLaw
 from tests.geometry.flows import ONE, Product, Ray, data, deep, product_loss, squares
 

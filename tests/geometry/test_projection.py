@@ -8,10 +8,10 @@ from scipy.optimize import minimize
 import gradlaws as gl
 from gradlaws.errors import InputError, UnclearError
 from gradlaws.geometry import projection
+from gradlaws.geometry.integrate import integrate
 from gradlaws.geometry.motion import read_motion
 from gradlaws.geometry.objective import Objective
 from gradlaws.geometry.projection import Projection
-from gradlaws.geometry.trajectory import integrate
 from tests.geometry.flows import Product, data, deep, product_loss, squares
 from tests.modules import Block, Gated, Head
 

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from gradlaws.errors import InputError, UnclearError
+from gradlaws.geometry.integrate import Progress, Trajectory, follow, read_times
 from gradlaws.geometry.motion import GradientMotion
 from gradlaws.geometry.objective import Array, Loss, Objective
 from gradlaws.geometry.projection import Projection
 from gradlaws.geometry.steps import Method
-from gradlaws.geometry.trajectory import Progress, Trajectory, follow, read_times
 from gradlaws.laws.law import Law
 
 _METHOD = Method("DOP853", 1e-9, 1e-12)
@@ -44,7 +44,7 @@ def modified_flow(
     """Follow the modified flow of gradient descent; the module is left as it is.
 
     Args:
-        model: as for `gradlaws.geometry.trajectory.integrate`; twice differentiable in its parameters, or nearly.
+        model: as for `gradlaws.geometry.integrate.integrate`; twice differentiable in its parameters, or nearly.
         loss: one, or the losses of the batches of an epoch, whose mean is L.
         times: eta times the number of steps; increasing, one number t stands for ``[0, t]``.
         eta: step size that the flow imitates.
