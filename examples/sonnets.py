@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy, relu, scaled_dot_product_attentio
 
 import gradlaws as gl
 from gradlaws.report.html import write_report
+from gradlaws.training.find import laws_to_track
 
 WIDTH, HEADS, LAYERS, CONTEXT, BATCH, STEPS, EVERY = 16, 2, 1, 32, 16, 160, 4
 TEXT = (Path(__file__).parent / "data" / "sonnets.txt").read_text()
@@ -95,7 +96,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(folder) / "sonnets.db"
         page = Path(sys.argv[2]) if len(sys.argv) > 2 else store.with_suffix(".html")
-        laws = gl.laws_to_track(Poet(), torch.tensor([[0, 1]]))
+        laws = laws_to_track(Poet(), torch.tensor([[0, 1]]))
         sound = train("decay on matrices", store, decay_gains=False, laws=laws)
         fault = train("decay on everything", store, decay_gains=True, laws=laws)
         print(f"report: {write_report(store, page)}, {page.stat().st_size / 1e3:.0f} kB")
