@@ -20,6 +20,7 @@ from gradlaws.flows.gradient import GradientFlow
 from gradlaws.laws.answer import as_family
 from gradlaws.laws.count import Count, Evidence, Status
 from gradlaws.laws.proof import EXPANSION_LIMIT
+from gradlaws.laws.request import Request
 from gradlaws.laws.structured import probe
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
@@ -66,11 +67,7 @@ def symmetries(
         InputError: the model or an option makes no sense.
         TooLargeError: there are too many parameters.
     """
-    if not primes:
-        raise InputError(f"no prime given: expected at least one, for example {DEFAULT_PRIMES[0]}")
-    if not 0 <= seed < 2**57:
-        raise InputError(f"seed {seed} is out of range: expected a whole number from 0 to 2**57 - 1")
-    fields = [PrimeField(prime) for prime in dict.fromkeys(primes)]
+    fields = list(Request.of(primes, seed).fields)
     with torch.inference_mode(False), torch.enable_grad():
         family = as_family(model, example_inputs, module_options)
         found = _found(family, fields, seed, on_progress)
