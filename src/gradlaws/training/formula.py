@@ -51,9 +51,9 @@ class Formula(ABC):
     """The update of one tensor by one kind of optimizer."""
 
     @property
-    @abstractmethod
     def needs(self) -> tuple[str, ...]:
         """Entries of the state that must be copied before the step."""
+        return ()
 
     @property
     @abstractmethod
@@ -118,10 +118,6 @@ class Adam(Formula):
     decoupled: bool = False
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
-
-    @property
     def complete(self) -> bool:
         return True
 
@@ -137,10 +133,6 @@ class Adam(Formula):
 @dataclass(frozen=True, slots=True)
 class RMSprop(Formula):
     """RMSprop (Hinton 2012) as in torch.optim.RMSprop: the direction is read off the averages after the step."""
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
 
     @property
     def complete(self) -> bool:
@@ -166,10 +158,6 @@ class Unforeseen(Formula):
     """
 
     decoupled: bool = False
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
 
     @property
     def complete(self) -> bool:
