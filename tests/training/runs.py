@@ -12,6 +12,17 @@ from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.sums import SumLaw
 
 
+class Both:
+    """Steps of several optimizers, as a loop takes them."""
+
+    def __init__(self, *optimizers):
+        self.optimizers = optimizers
+
+    def step(self):
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+
 class SGDW(torch.optim.Optimizer):
     """Heavy ball with decoupled decay, written out."""
 

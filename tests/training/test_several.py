@@ -6,18 +6,7 @@ import torch
 import gradlaws as gl
 from gradlaws.training import store as stores
 from gradlaws.training.diagnose import MISSING, TWICE
-from tests.training.runs import ALL, LAWS, Loop, classifier
-
-
-class Both:
-    """Steps of several optimizers, as a loop takes them."""
-
-    def __init__(self, *optimizers):
-        self.optimizers = optimizers
-
-    def step(self):
-        for optimizer in self.optimizers:
-            optimizer.step()
+from tests.training.runs import ALL, LAWS, Both, Loop, classifier
 
 
 def started(first, second, split=2, seed=0):
