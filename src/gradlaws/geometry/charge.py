@@ -1,7 +1,7 @@
 """The course of a charge under steps of finite size, momentum and weight decay.
 
-Three symmetries of losses have charges that gradient flow keeps (Kunin, Sagastuy-Brena, Ganguli, Yamins, Tanaka 2021): a
-shift has a sum of weights (degree 1), a scale a squared length, a rescaling a difference of squared lengths (degree 2).
+Three symmetries of losses have charges that gradient flow keeps (Kunin, Sagastuy-Brena, Ganguli, Yamins, Tanaka
+2021): a shift a sum of weights (degree 1), a scale a squared length, a rescaling a difference of two (degree 2).
 Weight decay lets them fade, and those of degree 2 are driven by the squares of the updates: `recursion` says how,
 exactly, for heavy ball with the decay in the gradient, as ``torch.optim.SGD`` has it. `Oscillator` is the published
 approximation by a damped oscillator, `normalised_length` that of a weight that is normalised (Tanaka, Kunin 2021).
