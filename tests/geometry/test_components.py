@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 import gradlaws as gl
 from gradlaws.cli import app
 from gradlaws.errors import InputError
+from gradlaws.geometry.betti import betti_numbers
 from gradlaws.geometry.chain import Layer, imbalances, read_chain
-from gradlaws.geometry.components import betti_numbers, frozen_places, reachable
+from gradlaws.geometry.components import frozen_places, reachable
 
 
 def network(*widths, bias=False, seed=0):
