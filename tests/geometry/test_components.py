@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 import gradlaws as gl
 from gradlaws.cli import app
 from gradlaws.errors import InputError
+from gradlaws.geometry.betti import betti_numbers
 from gradlaws.geometry.chain import Layer, imbalances, read_chain
-from gradlaws.geometry.components import betti_numbers, frozen_places, reachable
+from gradlaws.geometry.components import frozen_places, reachable
 
 
 def network(*widths, bias=False, seed=0):
@@ -27,7 +28,7 @@ def network(*widths, bias=False, seed=0):
 
 def units(inner, outer):
     """A two-layer network with these incoming and outgoing weights of each unit."""
-    w, a = torch.tensor(inner).double(), torch.tensor(outer).double()
+    w, a = (torch.tensor(x, dtype=torch.float64) for x in (inner, outer))
     model = network(w.shape[1], len(w), a.shape[1])
     with torch.no_grad():
         model[0].weight[:], model[2].weight[:] = w, a.T
@@ -68,6 +69,11 @@ def test_three_published_units():
     assert [sign.positive for sign in found.frozen] == [True, False]
     assert str(found.frozen[1]) == "2.weight[0, 2] stays negative"
     assert "2 weights cannot change sign (1 positive, 1 negative)" in found.warning
+
+
+def test_two_published_units_below_zero():
+    found = gl.components(units([[1, 0], [0, 0.5]], [[2], [-1]]))
+    assert (found.count, found.effective) == (4, 3)
 
 
 @pytest.mark.parametrize(("d", "e", "expected"), [(2, 2, 1), (2, 1, 4), (1, 2, 2), (1, 1, 8)])
@@ -167,11 +173,15 @@ def descend(w, a, steps=60_000, eta=1e-3):
 
 
 def test_the_obstructed_run_is_stuck_and_the_free_one_is_not():
-    assert gl.components(units([[0.3, 0.2]], [[1.0]])).obstructed
+    found = gl.components(units([[0.3, 0.2]], [[1.0]]))
+    assert found.obstructed
+    assert found.imbalances[0] == pytest.approx((-0.87,), abs=1e-14)
     loss, a = descend([0.3, 0.2], 1.0)
     assert loss == pytest.approx(0.583333, abs=1e-6)
     assert a == pytest.approx(0.9327, abs=1e-4)
-    assert not gl.components(units([[1.0, 0.8]], [[0.2]])).obstructed
+    found = gl.components(units([[1.0, 0.8]], [[0.2]]))
+    assert not found.obstructed
+    assert found.imbalances[0] == pytest.approx((1.6,), abs=1e-14)
     loss, a = descend([1.0, 0.8], 0.2)
     assert loss < 1e-12
     assert a == pytest.approx(-0.75825, abs=1e-5)

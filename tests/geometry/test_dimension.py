@@ -4,10 +4,11 @@ from itertools import pairwise
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 from gradlaws.errors import InputError
-from gradlaws.geometry import exact_rows
+from gradlaws.geometry import exact_rows, range_finder
 from gradlaws.geometry.dimension import ENGINES, batch_dimension, dimension_course, functional_dimension
 from gradlaws.geometry.jacobian import Jacobian
 
@@ -110,6 +111,29 @@ def test_the_range_finder_is_used_and_finds_a_rank_far_below_both_sides():
     assert found.rank == int(torch.linalg.matrix_rank(dense_jacobian(model, flat)))
     assert found.rank < 400
     assert found.spectrum.clear
+
+
+@pytest.mark.parametrize("block", [16, 100])
+@pytest.mark.parametrize("flat", [2, 5])
+def test_the_range_finder_is_right_where_the_last_block_is_not_full(monkeypatch, block, flat):
+    """Rounding in its last directions must not be taken for new ones."""
+    monkeypatch.setattr(range_finder, "_BLOCK", block)
+    model = relu_network(8, 9, 9, 4, seed=3)
+    x = torch.randn(100, 8, generator=torch.Generator().manual_seed(flat)).double()
+    x[:, flat:] = 0
+    dense = dense_jacobian(model, x)
+    found = batch_dimension(model, x)
+    assert found.rows > 2 * block
+    assert found.rank == int(torch.linalg.matrix_rank(dense)) == batch_dimension(model, x, engine="exact").rank
+    assert found.spectrum.clear
+    assert found.rank % block
+
+
+def test_the_range_finder_on_digits():
+    """Weights and data for which an earlier one found 1008 and said that it was clear."""
+    data = torch.tensor(load_digits().images / 16).flatten(1)
+    x = data[torch.randperm(len(data), generator=torch.Generator().manual_seed(1))[:500]]
+    assert batch_dimension(relu_network(64, 12, 12, 12, 10, seed=1), x).rank == 800
 
 
 @pytest.mark.parametrize("widths", [(16, 128), (400,)])

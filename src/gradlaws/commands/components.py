@@ -26,5 +26,11 @@ def components(
     """Where gradient flow can get from the weights of a ReLU network: components, Betti numbers, frozen signs."""
     with courteous():
         found = components_of(load_factory(model)[0])
-        facts = {"count": found.count, "obstructed": found.obstructed, "warning": found.warning}
+        facts = {
+            "count": found.count,
+            "betti": found.betti,
+            "holes": dataclasses.asdict(found.holes) | {"status": found.holes.status.value},
+            "obstructed": found.obstructed,
+            "warning": found.warning,
+        }
         show(json.dumps(dataclasses.asdict(found) | facts, indent=2) if as_json else str(found))

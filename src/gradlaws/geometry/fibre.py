@@ -17,7 +17,7 @@ from gradlaws.geometry.jacobian import Inputs, Jacobian
 from gradlaws.geometry.range_finder import rank_of
 from gradlaws.laws.answer import laws as laws_of
 from gradlaws.laws.gram import GramLaw
-from gradlaws.laws.law import Law, gradients
+from gradlaws.laws.law import Law
 from gradlaws.laws.skew import SkewLaw
 
 _PROBES = 20
@@ -84,7 +84,7 @@ def fibre(
         laws = laws_of(real, tuple(x.double() if x.is_floating_point() else x for x in example), lower_only=True).laws
     theta = {name: p.detach() for name, p in real.named_parameters() if p.requires_grad}
     empty = torch.zeros(0, dimension.parameters, dtype=torch.float64)
-    by_laws = torch.cat([empty, *(gradients(law, theta) for law in laws)])
+    by_laws = torch.cat([empty, *(_gradients(law, theta) for law in laws)])
     turned = torch.cat([empty, *(_rotations(law, theta) for law in laws if isinstance(law, GramLaw))])
     probes = _probes(real, given)
     known = empty if symmetries is None else symmetries.double()
@@ -93,6 +93,17 @@ def fibre(
     turned = turned[~_moves(probes, turned)]
     ranks = [rank_of(_unit(torch.cat(rows))).rank for rows in ([by_laws], [by_laws, turned], [by_laws, turned, known])]
     return Fibre(dimension, ranks[0], ranks[1] - ranks[0], ranks[2] - ranks[1])
+
+
+def _gradients(law: Law, theta: dict[str, Tensor]) -> Tensor:
+    """``[count, D]``, by reverse mode, which needs no D directions."""
+    with torch.inference_mode(False), torch.enable_grad():
+        direction = {name: torch.zeros_like(x).requires_grad_() for name, x in theta.items()}
+        image = law.derivative(theta, direction).reshape(-1)
+        every = torch.eye(len(image), dtype=image.dtype)
+        found = torch.autograd.grad(image, list(direction.values()), every, is_grads_batched=True, allow_unused=True)
+    parts = zip(found, theta.values(), strict=True)
+    return torch.cat([x.new_zeros(len(every), x.numel()) if g is None else g.flatten(1) for g, x in parts], dim=1)
 
 
 def _rotations(law: GramLaw, theta: dict[str, Tensor]) -> Tensor:
