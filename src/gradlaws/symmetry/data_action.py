@@ -146,6 +146,8 @@ def refuse_large_batch(h: Tensor, what: str) -> None:
         raise InputError(
             f"{h.shape[1]} examples but {len(h)} {what}: the outputs stay on at most as many examples as that"
         )
+    if not bool(h.isfinite().all()):
+        raise InputError(f"the batch has {what} that are not finite: expected numbers")
     values = torch.linalg.svdvals(h.detach())
     if not float(values[-1]) > _RANK * float(values[0]):
         raise InputError(f"the batch is degenerate: its {what} are linearly dependent over the examples")

@@ -144,9 +144,12 @@ def _ascended(
     lr: float,
     radius: float,
 ) -> tuple[float, list[Tensor]] | None:
-    """One gradient step in the logarithms, whatever comes of it; None where the slope is not finite."""
+    """One gradient step in the logarithms, whatever comes of it; None where numbers overflow or the batch collapses."""
     trial = _step(logs, _slopes(value, state, groups, logs), lr, radius)
-    new = float(value(along(state, groups, trial)).detach())
+    try:
+        new = float(value(along(state, groups, trial)).detach())
+    except InputError:
+        return None
     return (new, trial) if abs(new) < float("inf") else None
 
 
