@@ -3,10 +3,10 @@
     python benchmarks/group_ensemble.py
 
 The experiment of Zhao, Ganev, Walters, Yu, Dehmamy (2023) on the 8 x 8 digits: 64-16-10, leaky ReLU, trained on 1000
-images. A member is the network moved by g = exp(eps T), T normal, by the action that keeps its outputs on 16 images that
-were held out, others for each g; 60 members, their probabilities averaged, accuracy on 497 other images. Baselines: the
-same g without anything to make up for it, with its inverse, and with the matrix that makes up for it shuffled. Elements
-that make the 16 images dependent are refused and left out.
+images. A member is the network moved by g = exp(eps T), T normal, by the action that keeps its outputs on 16 images
+that were held out, others for each g; 60 members, their probabilities averaged, accuracy on 497 other images.
+Baselines: the same g without anything to make up for it, with its inverse, and with the matrix that makes up for it
+shuffled. Elements that make the 16 images dependent are refused and left out.
 """
 
 from __future__ import annotations
