@@ -88,7 +88,7 @@ def test_one_unit_fewer_on_a_compact_set(count, error):
     """Width max(n, m) + 1: the errors of the wider constructions on [-1, 1], and anything outside."""
     centres = line(-1, 1, count)
     balls = centres, torch.full((count,), 1 / (count - 1)), wave(centres)
-    net, x = from_balls(*balls, widths="compact"), line(-1, 1, 6_000)  # not where two balls touch
+    net, x = from_balls(*balls, widths="compact"), line(-1, 1, 60_000)  # not where two balls touch
     assert net.widths == (1, *[2] * count, 1)
     assert (net(x) - wave(x)).abs().max().item() == pytest.approx(error, rel=4e-3)
     torch.testing.assert_close(net(x), from_balls(*balls)(x), rtol=0, atol=1e-12)
