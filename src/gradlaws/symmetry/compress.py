@@ -14,6 +14,7 @@ from gradlaws.models.quiver import QuiverNetwork
 from gradlaws.models.radial import Radial, RadialMLP, RadialNetwork
 from gradlaws.symmetry.compression import Compression
 from gradlaws.symmetry.faithful import SCALES, measured, random_like, refuse_weights
+from gradlaws.symmetry.hidden import without_idle_hidden
 from gradlaws.symmetry.products import without_chains
 from gradlaws.symmetry.recursion import reduction
 from gradlaws.symmetry.sequential import PROBES, Layer, examples, read, rebuilt
@@ -27,13 +28,16 @@ def compress(net: nn.Module, example_inputs: Any = None, *, reveal_rank: bool = 
       biases ``min(n, those before)``.
     * ``torch.nn.Sequential`` of linear or convolution layers and activations: dead, constant and duplicate units go,
       chains of linear layers are multiplied out where that is smaller.
+    * any other module, if `example_inputs` are given: hidden units of linear layers and convolutions that a single
+      layer reads, such as those of the MLPs of a transformer, go where they are zero, unseen or copies.
 
     Nothing is approximated: what is left out is zero, unseen or a copy, to rounding. The outputs are compared on seeded
     random inputs.
 
     Args:
         net: the network.
-        example_inputs: for a Sequential, a tensor that it accepts; needed unless it starts with a linear layer.
+        example_inputs: for a Sequential, a tensor that it accepts; needed unless it starts with a linear layer. For any
+            other module, a tensor, a tuple of positional or a dict of keyword arguments.
         reveal_rank: of a radial network, keep the numerical rank of what reaches a vertex, which is smaller than the
             formula for weights that are not generic, such as zero biases.
 
@@ -51,9 +55,11 @@ def compress(net: nn.Module, example_inputs: Any = None, *, reveal_rank: bool = 
     if type(net) is nn.Sequential:
         refuse_weights(net)
         return _compressed_units(net, example_inputs)
+    if example_inputs is not None and not isinstance(net, RadialNetwork):
+        return without_idle_hidden(net, example_inputs)
     raise UnsupportedError(
         f"cannot compress {type(net).__name__}: its forward pass may do anything with its units; expected a RadialMLP, "
-        "a QuiverNetwork or a torch.nn.Sequential: compress its parts, or write it as one of these"
+        "a QuiverNetwork or a torch.nn.Sequential: give example_inputs, compress its parts, or write it as one of these"
     )
 
 

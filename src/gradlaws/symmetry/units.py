@@ -117,27 +117,41 @@ def _silenced(layer: Layer) -> Layer:
 
 
 def _multiples(layer: Layer, alive: Tensor, rounding: float) -> Tensor:
+    """See `leaders`; multiples are those that pass the activation."""
+    rows = torch.cat([layer.weight.flatten(1), layer.offset.unsqueeze(1)], 1)
+    return leaders(rows, _scales(layer.after, rows, rows @ _mark(rows)), alive, rounding)
+
+
+def leaders(rows: Tensor, scales: Tensor, alive: Tensor, rounding: float) -> Tensor:
     """``[units, units]``: row i has the factor of unit i in the column of the unit that it is a multiple of.
 
     Sorted by a random mark, copies are neighbours: only those with nearly the same mark are compared.
+
+    Args:
+        rows: ``[units, incoming numbers]``.
+        scales: what to divide each row by.
+        alive: units that count; the rows of others are zero.
+        rounding: units agree to a few of these.
     """
-    rows = torch.cat([layer.weight.flatten(1), layer.offset.unsqueeze(1)], 1)
-    random = torch.randn(rows.shape[1], generator=torch.Generator().manual_seed(0), dtype=rows.dtype)
-    scales = _scales(layer.after, rows, rows @ random)
+    random = _mark(rows)
     rows = rows / scales.unsqueeze(1)
     marks, sizes = rows @ random, rows.abs().amax(1)
     found = torch.zeros(len(rows), len(rows), dtype=rows.dtype)
     near = 8 * rounding * float(sizes.max()) * float(random.abs().sum())
-    leaders: list[int] = []
+    recent: list[int] = []
     for i in marks.argsort(stable=True).tolist():
         if not alive[i]:
             continue
-        leaders = [j for j in leaders if marks[i] - marks[j] <= near]
+        recent = [j for j in recent if marks[i] - marks[j] <= near]
         apart = 4 * rounding * sizes[i]
-        leader = next((j for j in leaders if bool((rows[i] - rows[j]).abs().max() <= apart)), i)
-        leaders += [i] if leader == i else []
+        leader = next((j for j in recent if bool((rows[i] - rows[j]).abs().max() <= apart)), i)
+        recent += [i] if leader == i else []
         found[i, leader] = scales[i] / scales[leader]
     return found
+
+
+def _mark(rows: Tensor) -> Tensor:
+    return torch.randn(rows.shape[1], generator=torch.Generator().manual_seed(0), dtype=rows.dtype)
 
 
 def _scales(after: Between, rows: Tensor, marks: Tensor) -> Tensor:
