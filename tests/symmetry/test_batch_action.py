@@ -85,14 +85,14 @@ def test_the_identity_does_nothing_and_there_is_a_way_back(case):
 
 
 def test_the_same_as_the_actions_of_matrices():
-    """Two ways: on a module by hooks, and on matrices by formulas (which forget what the batch does not see)."""
-    module, x = mlp(nn.Tanh, 3, 4, 2, bias=False).double(), draw(4, 3)
+    """Two ways: on a module by hooks, and on matrices by formulas."""
+    module, x = mlp(nn.Tanh, 3, 4, 2, bias=False).double(), draw(3, 3)
     g = torch.matrix_exp(0.3 * draw(4, 4))
     u, v = (module[i].weight.detach() for i in (2, 0))
     expected = dict(zip(("2.weight", "0.weight"), act_on_batch(u, v, g, x.mT, torch.tanh), strict=True))
     for name, found in batch_action(module, x, "0", "2").act(stated(module), g).items():
         torch.testing.assert_close(found, expected[name], rtol=0, atol=1e-10)
-    module, x = mlp(nn.LeakyReLU, 4, 4, 4, 2).double(), draw(4, 4)
+    module, x = mlp(nn.LeakyReLU, 4, 4, 4, 2).double(), draw(3, 4)
     elements = [torch.matrix_exp(0.1 * draw(4, 4, seed=i)) for i in range(2)]
     layers = [module[i] for i in (0, 2, 4)]
     expected = act_on_layers(
