@@ -53,3 +53,10 @@ def moved(net):
             m.running_mean.copy_(torch.randn(8, generator=random))
             m.running_var.copy_(0.5 + torch.rand(8, generator=random))
     return net
+
+
+def agree(net, found, x=None):
+    """The compression that was found, once its outputs are those of the network."""
+    x = 3 * torch.randn(64, 4, generator=generator(9), dtype=torch.float64) if x is None else x
+    torch.testing.assert_close(found.module(x), net(x), rtol=1e-12, atol=1e-13)
+    return found

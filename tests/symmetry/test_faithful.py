@@ -32,7 +32,7 @@ def test_one_altered_number_is_seen(entry):
     net, (name, place) = mlp(), entry
     other = copy.deepcopy(net)
     other.get_parameter(name).data[place] += 1e-4
-    with pytest.raises(UnclearError, match=r"the compressed network differs by .*; compress a copy in float64"):
+    with pytest.raises(UnclearError, match=r"the new network differs by .*; use a copy in float64"):
         measured(run, net, other, probes())
 
 

@@ -8,14 +8,7 @@ from torch import nn
 
 from gradlaws.symmetry.compress import compress
 from tests.samplers import generator
-from tests.sequentials import cnn, image, mlp, moved, sequential
-
-
-def agree(net, found, x=None):
-    x = 3 * torch.randn(64, 4, generator=generator(9), dtype=torch.float64) if x is None else x
-    torch.testing.assert_close(found.module(x), net(x), rtol=1e-12, atol=1e-13)
-    return found
-
+from tests.sequentials import agree, mlp, sequential
 
 ACTIVATIONS = [
     nn.ReLU,
@@ -268,77 +261,6 @@ def test_layers_without_biases_stay_without():
     net = sequential(nn.Linear(4, 9, bias=False), nn.Linear(9, 5, bias=False), nn.ReLU(), nn.Linear(5, 2, bias=False))
     found = agree(net, compress(net))
     assert all(m.bias is None for m in found.module if isinstance(m, nn.Linear))
-
-
-@pytest.mark.parametrize("padding", [0, 1])
-def test_batch_normalisation_is_folded(padding):
-    net, x = moved(cnn(padding)), image(8 if padding else 12)
-    found = agree(net, compress(net, x), x)
-    assert found.before == found.after == {"in": 1, "0": 8, "4.0": 6, "6": 10, "8": 2}
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in found.module.modules())
-    assert [name for name, _ in found.module.named_children()] == ["0", "2", "3", "4", "5", "6", "7", "8"]
-
-
-def test_channels_that_are_copies_dead_or_unseen():
-    net, x = moved(cnn()), image()
-    norm = net[1]
-    with torch.no_grad():
-        net[0].weight[3], net[0].bias[3] = net[0].weight[2], net[0].bias[2]
-        for t in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
-            t[3] = t[2]
-        norm.weight[5], norm.bias[5] = 0.0, -1.0  # never opens
-        net[4][0].weight[:, 6] = 0  # unseen
-        net[6].weight.view(10, 6, 4)[:, 1] = 0  # a whole channel after Flatten
-    found = agree(net, compress(net, x), x)
-    assert found.after == {"in": 1, "0": 5, "4.0": 5, "6": 10, "8": 2}
-
-
-@pytest.mark.parametrize(("padding", "kept"), [(0, 5), (1, 6)])
-def test_a_constant_channel_under_zero_padding_stays(padding, kept):
-    """Around the edges it is zero, so it is not one constant for the next convolution."""
-    net = sequential(nn.Conv2d(1, 6, 3), nn.Sigmoid(), nn.Conv2d(6, 2, 3, padding=padding))
-    net[0].weight.data[4] = 0
-    found = agree(net, compress(net, image()), image())
-    assert found.after["0"] == kept
-
-
-def test_a_constant_channel_under_an_average_with_padding_stays():
-    for pad, kept in ((0, 5), (1, 6)):
-        net = sequential(nn.Conv2d(1, 6, 3), nn.Sigmoid(), nn.AvgPool2d(2, padding=pad), nn.Conv2d(6, 2, 1))
-        net[0].weight.data[4] = 0
-        assert agree(net, compress(net, image()), image()).after["0"] == kept
-
-
-def test_zeros_around_the_edges_can_open_a_unit():
-    """A constant 1/2 under nine weights of -1 and a bias of 3 never opens inside, but in the corners it does."""
-    net = sequential(nn.Conv2d(1, 1, 1), nn.Sigmoid(), nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 1, 1))
-    with torch.no_grad():
-        net[0].weight.zero_()
-        net[0].bias.zero_()
-        net[2].weight[0], net[2].bias[0] = -1.0, 3.0
-        net[2].weight[1], net[2].bias[1] = -1.0, -0.1  # this one opens nowhere
-    assert agree(net, compress(net, image()), image()).after == {"in": 1, "0": 1, "2": 1, "4": 1}
-
-
-@pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.AvgPool2d(2)])
-def test_a_sign_does_not_pass_through_a_maximum(pool):
-    net = sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), pool, nn.Conv2d(4, 1, 2))
-    net[0].weight.data[1], net[0].bias.data[1] = -net[0].weight.data[0], -net[0].bias.data[0]
-    found = agree(net, compress(net, image()), image())
-    assert found.after["0"] == (4 if isinstance(pool, nn.MaxPool2d) else 3)
-
-
-def test_convolutions_in_one_and_three_dimensions():
-    line = sequential(
-        nn.Conv1d(2, 5, 3, stride=2, dilation=2, padding_mode="circular", padding=1), nn.Tanh(), nn.Conv1d(5, 3, 2)
-    )
-    line[0].weight.data[1], line[0].bias.data[1] = -line[0].weight.data[0], -line[0].bias.data[0]
-    x = torch.randn(3, 2, 20, generator=generator(), dtype=torch.float64)
-    assert agree(line, compress(line, x), x).after == {"in": 2, "0": 4, "2": 3}
-    cube = sequential(nn.Conv3d(1, 4, 2), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 8, 2))
-    cube[0].weight.data[1], cube[0].bias.data[1] = 2 * cube[0].weight.data[0], 2 * cube[0].bias.data[0]
-    x = torch.randn(3, 1, 3, 3, 3, generator=generator(), dtype=torch.float64)
-    assert agree(cube, compress(cube, x), x).after == {"in": 1, "0": 3, "3": 2}
 
 
 def test_what_comes_before_and_after_may_be_anything():

@@ -67,11 +67,6 @@ REFUSED = {
     ),
     "dropout": (lambda: trained(lin(), nn.Dropout(), lin()), UnsupportedError, r"1 \(Dropout\) draws random numbers"),
     "slopes": (lambda: nn.Sequential(lin(), nn.PReLU(4), lin()), UnsupportedError, "has a slope for each unit"),
-    "groups": (
-        lambda: nn.Sequential(nn.Conv2d(4, 4, 1, groups=2), nn.ReLU(), nn.Conv2d(4, 1, 1)),
-        UnsupportedError,
-        r"0 \(Conv2d\) has 2 groups: expected one",
-    ),
     "axis": (lambda: nn.Sequential(nn.Conv2d(1, 4, 1), lin()), UnsupportedError, r"put torch.nn.Flatten\(\) between"),
     "flatten": (lambda: nn.Sequential(lin(), nn.Flatten(), lin(8)), UnsupportedError, "mixes units with other axes"),
     "divisor": (

@@ -9,16 +9,17 @@ from torch import nn
 from gradlaws.errors import InputError
 from gradlaws.symmetry.couple import couplings
 from gradlaws.symmetry.valley import (
+    chord,
     chord_deviation,
     connected,
     curvature,
     curve,
     ensemble,
-    linear_components,
     members,
     midpoint_factor,
 )
 from tests.modules import mlp
+from tests.samplers import generator
 
 
 def network():
@@ -77,10 +78,6 @@ def test_the_barrier_of_real_layers():
     assert float((middle - y).square().sum() / y.square().sum()) == pytest.approx(midpoint_factor(m))
 
 
-def test_components():
-    assert [linear_components(layers) for layers in (1, 2, 3, 4)] == [1, 2, 4, 8]
-
-
 def test_a_path_to_a_matrix_of_positive_determinant():
     g = torch.linalg.matrix_exp(torch.randn(4, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64))
     log = connected(g)
@@ -101,6 +98,70 @@ def test_curvature_of_the_hyperbola():
     assert curvature(torch.tensor([1.0, -1.0]), torch.tensor([1.0, 1.0])) == pytest.approx(1 / math.sqrt(2))
 
 
+def valley(size=0.4, activation=nn.ReLU):
+    model, x = mlp(activation, 3, 5, 2).double(), torch.randn(6, 3, dtype=torch.float64)
+    groups = couplings(model, x)
+    logs = [size * torch.randn(g.shape, generator=generator(3), dtype=torch.float64) for g in groups]
+    return {name: p.detach() for name, p in model.named_parameters()}, groups, logs
+
+
+def test_the_chord_of_a_valley_of_a_network():
+    """Curvature by exact derivatives against differences; the middle of the chord strays no farther than allowed."""
+    state, groups, logs = valley()
+    found = chord(state, groups, logs)
+    assert found.distance < found.length < 1.05 * found.distance
+    assert 0.5 * found.deviation < found.strays <= found.deviation * (1 + 1e-9)
+    step, flat = 1e-4, lambda s: torch.cat([x.flatten() for x in s.values()])
+    three = [flat(s) for s in curve(state, groups, logs, [0.5 - step, 0.5, 0.5 + step])]
+    middle = curvature((three[2] - three[0]) / (2 * step), (three[2] - 2 * three[1] + three[0]) / step**2)
+    assert middle <= found.curvature * (1 + 1e-5)
+    half = chord(state, groups, [log / 2 for log in logs])
+    assert found.deviation / half.deviation == pytest.approx(4, rel=0.2)  # about curvature x distance^2 / 8
+    assert str(found).startswith("ends ")
+
+
+def test_the_loss_on_the_chord_is_bounded():
+    """C d_max bounds what the loss on the chord differs by; C is taken from gradients on and near the chord."""
+    model, x = mlp(nn.ReLU, 3, 5, 2).double(), torch.randn(6, 3, dtype=torch.float64)
+    state, groups, logs = valley(0.3)
+    y, found = model(x).detach() + 1, chord(state, groups, logs)
+    ends = curve(state, groups, logs, [0.0, 1.0])
+
+    def loss(point):
+        return (torch.func.functional_call(model, point, (x,)) - y).square().mean()
+
+    losses, slopes = [], []
+    for t in torch.linspace(0, 1, 21):
+        for point in (
+            {name: (1 - t) * ends[0][name] + t * ends[1][name] for name in state},
+            *curve(state, groups, logs, [float(t)]),
+        ):
+            here = {name: p.detach().requires_grad_() for name, p in point.items()}
+            losses.append(loss(here))
+            slopes.append(sum(float(g.square().sum()) for g in torch.autograd.grad(losses[-1], [*here.values()])))
+    stray = max(abs(float(value.detach()) - float(loss(state))) for value in losses)
+    assert 1e-6 < stray <= found.loss_bound(max(slopes) ** 0.5 * 1.05)
+
+
+def test_the_chord_of_a_hyperbola():
+    """u v = 1 from (1, 1): curvature 1 / sqrt 2 there, and less farther out."""
+    model = mlp(nn.ReLU, 1, 2, 1).double()
+    for name, p in model.named_parameters():
+        p.data.fill_(float(name.endswith("weight")))
+    (group,) = couplings(model, torch.tensor([[1.0], [-1.0]], dtype=torch.float64))
+    state = {name: p.detach() for name, p in model.named_parameters()}
+    found = chord(state, [group], [torch.tensor([0.5, 0.0], dtype=torch.float64)])
+    assert found.curvature == pytest.approx(1 / math.sqrt(2))
+    assert found.distance == pytest.approx(math.hypot(math.exp(0.5) - 1, 1 - math.exp(-0.5)))
+    length = sum(math.sqrt(2 * math.cosh(2 * t)) / 10000 for t in (0.5 * (i + 0.5) / 5000 for i in range(5000)))
+    assert found.length == pytest.approx(length, rel=1e-3)
+
+
+def test_a_chord_that_says_nothing():
+    state, groups, logs = valley(4.0)
+    assert chord(state, groups, logs).deviation == math.inf
+
+
 def test_a_chord_of_a_circle():
     assert chord_deviation(2.0, 1.0) == 1.0
     assert chord_deviation(0.01, 2.0) == pytest.approx(2.0 * 0.01**2 / 8, rel=1e-4)
@@ -110,7 +171,8 @@ def test_bad_numbers():
     for call, words in (
         (lambda: midpoint_factor(-1.0), "expected a positive number"),
         (lambda: chord_deviation(3.0, 1.0), "expected their product between 0 and 2"),
-        (lambda: linear_components(0), "expected at least one"),
+        (lambda: chord(*valley(), points=2), "2 points: expected at least three"),
+        (lambda: chord(*valley(0.0)), "the curve stays where it is"),
         (lambda: members(*network()[::2], 0), "expected at least one member"),
         (lambda: ensemble(network()[0], [], torch.zeros(1, 3)), "at least one member"),
     ):

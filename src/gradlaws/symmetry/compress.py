@@ -8,19 +8,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from gradlaws.errors import InputError, UnsupportedError
 from gradlaws.models.quiver import QuiverNetwork
 from gradlaws.models.radial import Radial, RadialMLP, RadialNetwork
 from gradlaws.symmetry.compression import Compression
-from gradlaws.symmetry.faithful import SCALES, measured, random_like
+from gradlaws.symmetry.faithful import SCALES, measured, random_like, refuse_weights
+from gradlaws.symmetry.hidden import without_idle_hidden
 from gradlaws.symmetry.products import without_chains
 from gradlaws.symmetry.recursion import reduction
-from gradlaws.symmetry.sequential import Layer, flat, read, rebuilt
+from gradlaws.symmetry.sequential import PROBES, Layer, examples, read, rebuilt
 from gradlaws.symmetry.units import without_idle_units
-
-_PROBES = 16
 
 
 def compress(net: nn.Module, example_inputs: Any = None, *, reveal_rank: bool = False) -> Compression:
@@ -30,13 +28,16 @@ def compress(net: nn.Module, example_inputs: Any = None, *, reveal_rank: bool = 
       biases ``min(n, those before)``.
     * ``torch.nn.Sequential`` of linear or convolution layers and activations: dead, constant and duplicate units go,
       chains of linear layers are multiplied out where that is smaller.
+    * any other module, if `example_inputs` are given: hidden units of linear layers and convolutions that a single
+      layer reads, such as those of the MLPs of a transformer, go where they are zero, unseen or copies.
 
     Nothing is approximated: what is left out is zero, unseen or a copy, to rounding. The outputs are compared on seeded
     random inputs.
 
     Args:
         net: the network.
-        example_inputs: for a Sequential, a tensor that it accepts; needed unless it starts with a linear layer.
+        example_inputs: for a Sequential, a tensor that it accepts; needed unless it starts with a linear layer. For any
+            other module, a tensor, a tuple of positional or a dict of keyword arguments.
         reveal_rank: of a radial network, keep the numerical rank of what reaches a vertex, which is smaller than the
             formula for weights that are not generic, such as zero biases.
 
@@ -48,15 +49,17 @@ def compress(net: nn.Module, example_inputs: Any = None, *, reveal_rank: bool = 
     """
     if type(net) in (RadialMLP, QuiverNetwork):
         assert isinstance(net, RadialNetwork)
-        _refuse_weights(net)
+        refuse_weights(net)
         _refuse_radial(net)
         return _compressed(net, reveal_rank)
     if type(net) is nn.Sequential:
-        _refuse_weights(net)
+        refuse_weights(net)
         return _compressed_units(net, example_inputs)
+    if example_inputs is not None and not isinstance(net, RadialNetwork):
+        return without_idle_hidden(net, example_inputs)
     raise UnsupportedError(
         f"cannot compress {type(net).__name__}: its forward pass may do anything with its units; expected a RadialMLP, "
-        "a QuiverNetwork or a torch.nn.Sequential: compress its parts, or write it as one of these"
+        "a QuiverNetwork or a torch.nn.Sequential: give example_inputs, compress its parts, or write it as one of these"
     )
 
 
@@ -81,7 +84,7 @@ def _compressed_units(net: nn.Sequential, example_inputs: Any) -> Compression:
     layers, more = without_chains(layers)
     module = rebuilt(net, layers)
     both = [copy.deepcopy(each).eval() if net.training else each for each in (net, module)]
-    error, scale = measured(lambda m, x: m(x), both[0], both[1], _examples(net, example_inputs))
+    error, scale = measured(lambda m, x: m(x), both[0], both[1], examples(net, example_inputs))
     hidden = {layer.name: layer.embedding for layer in layers[:-1]}
     return Compression(
         module,
@@ -99,55 +102,18 @@ def _unit_widths(layers: Sequence[Layer]) -> dict[str, int]:
     return {"in": layers[0].weight.shape[1]} | {layer.name: len(layer.weight) for layer in layers}
 
 
-def _examples(net: nn.Sequential, example_inputs: Any) -> list[Tensor]:
-    """Random inputs of the size that the net accepts."""
-    first = flat(net)[0][1]
-    if example_inputs is None and type(first) is nn.Linear:
-        example_inputs = first.weight.new_empty(_PROBES, first.in_features)
-    if not isinstance(example_inputs, Tensor):
-        raise InputError(
-            f"example_inputs is {type(example_inputs).__name__}: expected a tensor that the network accepts; the "
-            "outputs are compared on inputs of its shape"
-        )
-    generator = torch.Generator().manual_seed(0)
-    return [random_like(example_inputs, scale, generator) for scale in SCALES]
-
-
 def _run(net: Any, inputs: Any) -> Any:
     return net.run(inputs)
 
 
 def _probes(net: RadialNetwork) -> list[Mapping[str, Tensor]]:
     generator, some = torch.Generator().manual_seed(0), next(net.parameters())
-    examples = {v: some.new_empty(_PROBES, net.dimensions[v]) for v in net.inputs}
+    examples = {v: some.new_empty(PROBES, net.dimensions[v]) for v in net.inputs}
     return [{v: random_like(example, scale, generator) for v, example in examples.items()} for scale in SCALES]
 
 
 def _size(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
-
-
-def _refuse_weights(net: nn.Module) -> None:
-    """See that the parameters are plain tensors of finite real numbers, each used once."""
-    for name, part in net.named_modules():
-        if parametrize.is_parametrized(part) or part._forward_pre_hooks or part._forward_hooks:
-            raise UnsupportedError(
-                f"{name or type(net).__name__} has a parametrisation or a hook, which a smaller copy would lose: "
-                "remove it first (torch.nn.utils.parametrize.remove_parametrizations)"
-            )
-    seen: dict[int, str] = {}
-    for name, p in net.named_parameters(remove_duplicate=False):
-        if p.is_meta or not p.is_floating_point():
-            raise InputError(
-                f"the parameter {name} holds {p.dtype} on {p.device}: expected real floating point numbers"
-            )
-        if not bool(p.detach().isfinite().all()):
-            raise InputError(f"the parameter {name} has entries that are not finite: expected numbers")
-        if id(p) in seen:
-            raise InputError(
-                f"{seen[id(p)]} and {name} are one parameter: untie them, for they shrink in different ways"
-            )
-        seen[id(p)] = name
 
 
 def _refuse_radial(net: RadialNetwork) -> None:

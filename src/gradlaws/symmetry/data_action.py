@@ -3,7 +3,8 @@
 They need no property of the activation but are not symmetries of the function: other inputs are changed, and for more
 examples than hidden units even the batch is. That condition is checked here, not assumed. The published code computes
 activations from old weights and inverts ``I + T`` by ``I - T``, which is exact to first order only; here activations
-are new and inverses true.
+are new and inverses true. The published formulas multiply a pseudo-inverse onto new activations and so forget the part
+of a weight that the batch does not see, even at g = 1; here it stays.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def act_on_input(u: Tensor, v: Tensor, g: Tensor, x: Tensor, activation: Activat
 
 
 def act_on_batch(u: Tensor, v: Tensor, g: Tensor, x: Tensor, activation: Activation) -> tuple[Tensor, Tensor]:
-    """``(U act(V X) act(g V X)^+, g V)``: keeps ``U act(V X)`` on a batch ``X [inputs, k]`` of k <= h examples.
+    """``(U + U (a - b) b^+, g V)``, ``a = act(V X)``, ``b = act(g V X)``: keeps ``U a`` for ``X [inputs, k]``, k <= h.
+
+    Equal to the published ``U a b^+`` on what the batch sees.
 
     Raises:
         InputError: shapes do not fit, g is singular, or the activations of the batch are dependent.
@@ -72,7 +75,7 @@ def act_on_batch(u: Tensor, v: Tensor, g: Tensor, x: Tensor, activation: Activat
     refuse_element(g, len(v))
     old, new = activation(v @ x), activation(g @ v @ x)
     refuse_large_batch(new, "hidden units")
-    return u @ old @ torch.linalg.pinv(new), g @ v
+    return u + u @ (old - new) @ torch.linalg.pinv(new), g @ v
 
 
 def act_on_layers(
@@ -86,8 +89,8 @@ def act_on_layers(
     """New weights of a multi-layer network that computes the same on the batch x; biases stay.
 
     With h the input of layer m on the batch, z its pre-activation and g its element: ``W_m`` becomes
-    ``(inverse(g act(z)) - b) h^+`` and the layer above loses g by its true inverse; layers are visited from below, so
-    every h is that of the new network (Zhao et al. 2022, formula 11, made exact).
+    ``W_m + (inverse(g act(z)) - z) h^+`` and the layer above loses g by its true inverse; layers are visited from
+    below, so every h is that of the new network (Zhao et al. 2022, made exact; biases cancel).
 
     Args:
         weights: ``[widths[i + 1], widths[i]]``, at least two.
@@ -113,8 +116,7 @@ def act_on_layers(
         if g is not None:
             refuse_element(g, len(z))
             refuse_large_batch(h, f"inputs of layer {m + 1}")
-            z_new = inverse(g @ activation(z))
-            new[m] = (z_new - shift) @ torch.linalg.pinv(h)
+            new[m] = new[m] + (inverse(g @ activation(z)) - z) @ torch.linalg.pinv(h)
             new[m + 1] = torch.linalg.solve(g.T, new[m + 1].T).T
             z = new[m] @ h + shift
         h = activation(z)
@@ -146,6 +148,8 @@ def refuse_large_batch(h: Tensor, what: str) -> None:
         raise InputError(
             f"{h.shape[1]} examples but {len(h)} {what}: the outputs stay on at most as many examples as that"
         )
+    if not bool(h.isfinite().all()):
+        raise InputError(f"the batch has {what} that are not finite: expected numbers")
     values = torch.linalg.svdvals(h.detach())
     if not float(values[-1]) > _RANK * float(values[0]):
         raise InputError(f"the batch is degenerate: its {what} are linearly dependent over the examples")

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
-from gradlaws.errors import InputError, UnclearError
+from gradlaws.errors import InputError, UnclearError, UnsupportedError
 
 SCALES = (0.0, 0.1, 1.0, 1.0, 10.0)
 """Sizes of the random inputs."""
@@ -39,8 +40,8 @@ def measured(
                 eps = torch.finfo(a.dtype).eps
     if not error <= eps**0.5 * scale:
         raise UnclearError(
-            f"the compressed network differs by {error:.1e}, the largest output is {scale:.1e}: in {a.dtype} rounding "
-            "decides on which side of a jump or a kink a state falls; compress a copy in float64"
+            f"the new network differs by {error:.1e}, the largest output is {scale:.1e}: in {a.dtype} rounding "
+            "decides on which side of a jump or a kink a state falls; use a copy in float64"
         )
     return error, scale
 
@@ -51,3 +52,31 @@ def random_like(example: Tensor, scale: float, generator: torch.Generator) -> Te
         return example
     drawn = torch.randn(example.shape, generator=generator, dtype=torch.float64)
     return (scale * drawn).to(example)
+
+
+def refuse_weights(net: nn.Module) -> None:
+    """See that the parameters are plain tensors of finite real numbers, each used once.
+
+    Raises:
+        InputError: they are not finite, or shared.
+        UnsupportedError: there is a hook or a parametrisation.
+    """
+    for name, part in net.named_modules():
+        if parametrize.is_parametrized(part) or part._forward_pre_hooks or part._forward_hooks:
+            raise UnsupportedError(
+                f"{name or type(net).__name__} has a parametrisation or a hook, which a smaller copy would lose: "
+                "remove it first (torch.nn.utils.parametrize.remove_parametrizations)"
+            )
+    seen: dict[int, str] = {}
+    for name, p in net.named_parameters(remove_duplicate=False):
+        if p.is_meta or not p.is_floating_point():
+            raise InputError(
+                f"the parameter {name} holds {p.dtype} on {p.device}: expected real floating point numbers"
+            )
+        if not bool(p.detach().isfinite().all()):
+            raise InputError(f"the parameter {name} has entries that are not finite: expected numbers")
+        if id(p) in seen:
+            raise InputError(
+                f"{seen[id(p)]} and {name} are one parameter: untie them, for they shrink in different ways"
+            )
+        seen[id(p)] = name

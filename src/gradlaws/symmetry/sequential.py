@@ -14,9 +14,15 @@ from torch import Tensor, nn
 
 from gradlaws.errors import InputError, UnsupportedError
 from gradlaws.symmetry.between import Between, between
+from gradlaws.symmetry.faithful import SCALES, random_like
 
-Affine = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+Affine = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | Transposed
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
+PROBES = 16
+"""Random inputs of one scale."""
+
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -27,7 +33,7 @@ class Layer:
     Args:
         name: in the Sequential.
         kind: the module as it was given.
-        weight: ``[units, inputs, *kernel]``, float64.
+        weight: ``[units, inputs, *kernel]``, float64; zero between groups.
         bias: ``[units]``, or None.
         after: what follows; empty for the last layer.
         embedding: ``[units at the start, units]``: activations at the start as multiples of those that are left; None
@@ -48,10 +54,29 @@ class Layer:
 
     @property
     def pads(self) -> bool:
-        """Whether zeros are put around what comes in."""
+        """Whether some positions hear less than the whole kernel: zeros around what comes in, or between entries."""
+        if isinstance(self.kind, _TRANSPOSED):
+            return True
         if isinstance(self.kind, nn.Linear) or self.kind.padding_mode != "zeros":
             return False
         return self.kind.padding == "same" or any(p != 0 for p in self.kind.padding if not isinstance(p, str))
+
+    @property
+    def groups(self) -> int:
+        """As many groups as the layer had, or fewer, that are equally large and do not hear each other's inputs."""
+        most = 1 if isinstance(self.kind, nn.Linear) else self.kind.groups
+        units, inputs = self.weight.shape[:2]
+        for count in range(most, 1, -1):
+            if units % count == 0 and inputs % count == 0:
+                heard = self.weight.reshape(count, units // count, count, inputs // count, -1).abs().sum((1, 3, 4))
+                if not bool((heard - heard.diag().diag()).any()):
+                    return count
+        return 1
+
+    @property
+    def size(self) -> int:
+        """Entries of the weight and the bias, without those between groups."""
+        return self.weight.numel() // self.groups + (0 if self.bias is None else self.bias.numel())
 
     def columns(self, units: int) -> Tensor:
         """The weight as ``[outputs, units, rest]``, for the units of the layer before."""
@@ -71,15 +96,13 @@ def read(net: nn.Sequential) -> list[Layer]:
         UnsupportedError: something between two layers cannot be seen through.
     """
     parts = flat(net)
-    places = [i for i, (_, part) in enumerate(parts) if type(part) in _LAYERS]
+    places = [i for i, (_, part) in enumerate(parts) if type(part) in LAYERS]
     if not places:
         raise InputError("a Sequential without linear layers or convolutions: there is nothing to compress")
     layers = []
     for place, following in zip(places, [*places[1:], None], strict=True):
         name, part = parts[place][0], cast(Affine, parts[place][1])
-        if isinstance(part, nn.modules.conv._ConvNd) and part.groups != 1:
-            raise UnsupportedError(f"{name} ({type(part).__name__}) has {part.groups} groups: expected one")
-        weight, bias = _double(part.weight), None if part.bias is None else _double(part.bias)
+        weight, bias = _dense(part, _double(part.weight)), None if part.bias is None else _double(part.bias)
         rest = [] if following is None else parts[place + 1 : following]
         while rest and type(rest[0][1]) in _NORMS:
             weight, bias = _folded(rest[0][0], cast(nn.BatchNorm1d, rest[0][1]), weight, bias)
@@ -103,10 +126,55 @@ def flat(net: nn.Sequential, prefix: str = "") -> list[tuple[str, nn.Module]]:
     return found
 
 
+def examples(net: nn.Sequential, example_inputs: Any) -> list[Tensor]:
+    """Random inputs of the size that the net accepts, of several scales.
+
+    Raises:
+        InputError: none are given, and the net does not start with a linear layer.
+    """
+    first = flat(net)[0][1]
+    if example_inputs is None and type(first) is nn.Linear:
+        example_inputs = first.weight.new_empty(PROBES, first.in_features)
+    if not isinstance(example_inputs, Tensor):
+        raise InputError(
+            f"example_inputs is {type(example_inputs).__name__}: expected a tensor that the network accepts; the "
+            "outputs are compared on inputs of its shape"
+        )
+    generator = torch.Generator().manual_seed(0)
+    return [random_like(example_inputs, scale, generator) for scale in SCALES]
+
+
+def blocks(kind: Affine, weight: Tensor) -> Tensor:
+    """A weight as ``[groups, units, inputs, positions]``, units and inputs of one group each."""
+    if isinstance(kind, nn.Linear):
+        return weight.reshape(1, *weight.shape, 1)
+    parts = weight.unflatten(0, (kind.groups, -1)).flatten(3)
+    return parts.transpose(1, 2) if isinstance(kind, _TRANSPOSED) else parts
+
+
+def unblocked(kind: Affine, parts: Tensor) -> Tensor:
+    """The weight that `blocks` took apart, of as many groups, units and inputs as the parts have."""
+    if isinstance(kind, nn.Linear):
+        return parts.reshape(parts.shape[1:3])
+    parts = parts.transpose(1, 2) if isinstance(kind, _TRANSPOSED) else parts
+    return parts.reshape(parts.shape[0] * parts.shape[1], parts.shape[2], *kind.kernel_size)
+
+
+def _dense(kind: Affine, weight: Tensor) -> Tensor:
+    """``[units, inputs, *kernel]``, with zeros between groups."""
+    parts = blocks(kind, weight)
+    groups, units, inputs, positions = parts.shape
+    full = parts.new_zeros(groups, units, groups, inputs, positions)
+    for g in range(groups):
+        full[g, :, g] = parts[g]
+    shape = () if isinstance(kind, nn.Linear) else kind.kernel_size
+    return full.reshape(groups * units, groups * inputs, *shape)
+
+
 def rebuilt(net: nn.Sequential, layers: Sequence[Layer]) -> nn.Sequential:
     """A Sequential with these layers in the places of their names; what stood behind others is gone."""
     parts = flat(net)
-    places = [i for i, (_, part) in enumerate(parts) if type(part) in _LAYERS]
+    places = [i for i, (_, part) in enumerate(parts) if type(part) in LAYERS]
     kept = dict([*parts[: places[0]], *parts[places[-1] + 1 :]])
     for layer in layers:
         kept |= dict(layer.after.named)
@@ -128,18 +196,21 @@ def _refuse_misfit(layer: Layer, following: Layer) -> None:
 
 def _module(layer: Layer) -> nn.Module:
     """A fresh module of the kind of the layer with its weight and bias."""
-    kind, (outputs, inputs) = layer.kind, layer.weight.shape[:2]
+    kind, (outputs, inputs), groups = layer.kind, layer.weight.shape[:2], layer.groups
     options: dict[str, Any] = {"bias": layer.bias is not None, "device": kind.weight.device, "dtype": kind.weight.dtype}
     if isinstance(kind, nn.Linear):
-        made: nn.Module = nn.Linear(inputs, outputs, **options)
+        made: Affine = nn.Linear(inputs, outputs, **options)
     else:
-        options |= {"stride": kind.stride, "padding": kind.padding, "dilation": kind.dilation}
+        options |= {"stride": kind.stride, "padding": kind.padding, "dilation": kind.dilation, "groups": groups}
         options |= {"padding_mode": kind.padding_mode}
+        if isinstance(kind, _TRANSPOSED):
+            options |= {"output_padding": kind.output_padding}
         made = cast(Any, type(kind))(inputs, outputs, kind.kernel_size, **options)
+    parts = layer.weight.reshape(groups, outputs // groups, groups, inputs // groups, -1)
     with torch.no_grad():
-        for name, value in (("weight", layer.weight), ("bias", layer.bias)):
-            if value is not None:
-                made.get_parameter(name).copy_(value)
+        made.weight.copy_(unblocked(made, torch.stack([parts[g, :, g] for g in range(groups)])))
+        if layer.bias is not None:
+            made.get_parameter("bias").copy_(layer.bias)
     for name, p in made.named_parameters():
         was = getattr(kind, name)
         p.requires_grad_((kind.weight if was is None else was).requires_grad)

@@ -1,9 +1,9 @@
 """Teleportation: jump along the orbit to where the gradient is larger, or the loss flatter, and train on from there.
 
 The orbit is that of the couplings of a module, so its function stays the same for every input, for any batch size, and
-with biases, convolutions and attention (Zhao et al. 2022, 2024; Armenta et al. 2020). Elements are exponentials; the
-objective is improved by gradient steps with backtracking inside a ball of logarithms, for on a non-compact orbit the
-gradient has no largest norm.
+with biases, convolutions and attention; or that of actions on one batch, so its outputs there stay the same (Zhao et
+al. 2022, 2024; Armenta et al. 2020). Elements are exponentials; the objective is improved by gradient steps with
+backtracking inside a ball of logarithms, for on a non-compact orbit the gradient has no largest norm.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from gradlaws.errors import InputError
+from gradlaws.symmetry.batch_action import BatchAction
 from gradlaws.symmetry.coupling import Coupling, State, put
 
 Objective = Literal["gradient", "sharpness"]
+Rule = Literal["search", "ascent"]
 Loss = Callable[[nn.Module], Tensor]
+Action = Coupling | BatchAction
+"""What moves parameters without changing the function, or without changing the outputs on one batch."""
 
 _HALVINGS = 12
 _RADII = (0.05, 0.1)
@@ -47,33 +51,38 @@ class Teleported:
 def teleport_(
     module: nn.Module,
     loss: Loss,
-    groups: Sequence[Coupling],
+    groups: Sequence[Action],
     *,
     objective: Objective = "gradient",
     steps: int = 10,
     lr: float = 0.1,
     radius: float = 1.0,
+    rule: Rule = "search",
     seed: int = 0,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> Teleported:
-    """Move a module along its symmetries, in place; its function stays the same.
+    """Move a module along its symmetries, in place; its function, or its outputs on the batch, stay the same.
 
     Args:
         module: what is trained.
         loss: of a module: ``lambda m: criterion(m(x), y)``.
-        groups: from `gradlaws.symmetry.couple.couplings`.
+        groups: from `gradlaws.symmetry.couple.couplings`, or `gradlaws.symmetry.batch_action.batch_actions` for the
+            batch that the loss is of.
         objective: ``gradient`` makes the squared norm of the gradient larger, ``sharpness`` the average loss at random
             points near by (at distances 0.05 and 0.1 times the norm of the parameters) smaller.
         steps: of the search.
         lr: first length of a step, in logarithms of group elements.
         radius: largest norm of such a logarithm, each group.
+        rule: ``search`` halves a step until it helps; ``ascent`` takes every step, of `lr` times the slope of the
+            objective, as published.
         seed: of the directions for sharpness.
         optimizer: its momenta are moved along, as gradients are.
 
     Raises:
-        InputError: an option makes no sense, or there is no group.
+        InputError: an option makes no sense, there is no group, or the loss is not that of the batch that an action
+            keeps; the parameters stay as they were.
     """
-    _refuse(groups, objective, steps, lr, radius)
+    _refuse(groups, objective, rule, steps, lr, radius)
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     value = _objective(module, loss, objective, parameters, seed)
     logs = [torch.zeros(g.shape, dtype=torch.float64, requires_grad=True) for g in groups]
@@ -81,62 +90,109 @@ def teleport_(
     before_loss = float(loss(module).detach())
     first = best = float(value(state).detach())
     for _ in range(steps):
-        improved = _improved(value, state, groups, logs, best, lr, radius)
+        improved = (_improved if rule == "search" else _ascended)(value, state, groups, logs, best, lr, radius)
         if improved is None:
             break
         best, logs = improved
-    with torch.no_grad():
-        for name, x in along(state, groups, logs).items():
-            parameters[name].copy_(x)
-        if optimizer is not None:
-            _move_momenta(optimizer, parameters, groups, logs)
+    kept = {name: x.clone() for name, x in state.items()}
+    logs = [log.detach() for log in logs]
+    _put(parameters, along(kept, groups, logs))
+    after_loss = float(loss(module).detach())
+    if any(isinstance(group, BatchAction) for group in groups) and not _same(after_loss, before_loss, kept):
+        _put(parameters, kept)
+        raise InputError(
+            f"the loss would change from {before_loss:.6g} to {after_loss:.6g}: expected a loss of the batch that the "
+            "actions keep, without random numbers"
+        )
+    if optimizer is not None:
+        _move_momenta(optimizer, parameters, groups, logs)
     sign = -1.0 if objective == "gradient" else 1.0
-    return Teleported(sign * first, sign * best, before_loss, float(loss(module).detach()))
+    return Teleported(sign * first, sign * best, before_loss, after_loss)
 
 
 def _improved(
     value: Callable[[State], Tensor],
     state: State,
-    groups: Sequence[Coupling],
+    groups: Sequence[Action],
     logs: list[Tensor],
     best: float,
     lr: float,
     radius: float,
 ) -> tuple[float, list[Tensor]] | None:
     """One gradient step in the logarithms, halved until it helps; None where none does."""
-    slopes = torch.autograd.grad(value(along(state, groups, logs)), logs, allow_unused=True)
-    size = sum(float(s.square().sum()) for s in slopes if s is not None) ** 0.5
+    slopes = _slopes(value, state, groups, logs)
+    size = sum(float(s.square().sum()) for s in slopes) ** 0.5
     if not 0 < size < float("inf"):
         return None
     for halving in range(_HALVINGS):
-        length = lr * 0.5**halving / size
-        pairs = zip(logs, slopes, strict=True)
-        trial = [_inside(log.detach() - length * (0 if s is None else s), radius) for log, s in pairs]
-        new = float(value(along(state, groups, trial)).detach())
+        trial = _step(logs, slopes, lr * 0.5**halving / size, radius)
+        try:
+            new = float(value(along(state, groups, trial)).detach())
+        except InputError:  # the trial makes the batch degenerate: a shorter one may not
+            continue
         if new < best:
-            return new, [t.requires_grad_() for t in trial]
+            return new, trial
     return None
 
 
-def along(state: Mapping[str, Tensor], groups: Sequence[Coupling], logs: Sequence[Tensor], power: int = 1) -> State:
+def _ascended(
+    value: Callable[[State], Tensor],
+    state: State,
+    groups: Sequence[Action],
+    logs: list[Tensor],
+    best: float,
+    lr: float,
+    radius: float,
+) -> tuple[float, list[Tensor]] | None:
+    """One gradient step in the logarithms, whatever comes of it; None where numbers overflow or the batch collapses."""
+    trial = _step(logs, _slopes(value, state, groups, logs), lr, radius)
+    try:
+        new = float(value(along(state, groups, trial)).detach())
+    except InputError:
+        return None
+    return (new, trial) if abs(new) < float("inf") else None
+
+
+def _slopes(
+    value: Callable[[State], Tensor], state: State, groups: Sequence[Action], logs: list[Tensor]
+) -> list[Tensor]:
+    slopes = torch.autograd.grad(value(along(state, groups, logs)), logs, allow_unused=True)
+    return [torch.zeros_like(log) if s is None else s for log, s in zip(logs, slopes, strict=True)]
+
+
+def _step(logs: list[Tensor], slopes: list[Tensor], length: float, radius: float) -> list[Tensor]:
+    pairs = zip(logs, slopes, strict=True)
+    return [_inside(log.detach() - length * s, radius).requires_grad_() for log, s in pairs]
+
+
+def along(
+    state: Mapping[str, Tensor], groups: Sequence[Action], logs: Sequence[Tensor], *, back: bool = False
+) -> State:
     """The state moved by ``exp`` of each logarithm, one group after the other; differentiable.
 
     Args:
         state: named parameters.
-        groups: couplings.
+        groups: couplings, actions on a batch.
         logs: one for each, of the shape of an element.
-        power: -1 moves what transforms as gradients do.
+        back: the way back instead.
+
+    Raises:
+        InputError: the batch of an action is degenerate there.
     """
     now = {name: x.to(torch.float64) for name, x in state.items()}
-    for group, log in zip(groups, logs, strict=True):
-        element = exponential(group, log)
+    pairs = list(zip(groups, logs, strict=True))
+    for group, log in reversed(pairs) if back else pairs:
+        if isinstance(group, BatchAction):
+            now = (group.undone if back else group.moved)(now, exponential(group, log))
+            continue
+        element = exponential(group, -log if back else log)
         for piece, c in group.parts:
             x = now[piece.tensor]
-            now[piece.tensor] = put(x, piece, group.moved(piece.rows({piece.tensor: x}), power * c, element, piece))
+            now[piece.tensor] = put(x, piece, group.moved(piece.rows({piece.tensor: x}), c, element, piece))
     return {name: x.to(state[name].dtype) for name, x in now.items()}
 
 
-def exponential(group: Coupling, log: Tensor) -> Tensor:
+def exponential(group: Action, log: Tensor) -> Tensor:
     """The element of a logarithm of the shape of an element; antisymmetric ones only for rotations."""
     if group.group == "positive":
         return torch.exp(log)
@@ -164,7 +220,7 @@ class Teleporting:
     optimizer: torch.optim.Optimizer
     module: nn.Module
     loss: Loss
-    groups: tuple[Coupling, ...]
+    groups: tuple[Action, ...]
     schedule: Container[int]
     options: Mapping[str, Any]
     history: list[tuple[int, Teleported]]
@@ -176,7 +232,7 @@ class Teleporting:
         optimizer: torch.optim.Optimizer,
         module: nn.Module,
         loss: Loss,
-        groups: Sequence[Coupling],
+        groups: Sequence[Action],
         schedule: Container[int],
         **options: Any,
     ) -> Teleporting:
@@ -215,9 +271,11 @@ class Teleporting:
         self.done[:] = range(int(state["steps"]))
 
 
-def _refuse(groups: Sequence[Coupling], objective: str, steps: int, lr: float, radius: float) -> None:
+def _refuse(groups: Sequence[Action], objective: str, rule: str, steps: int, lr: float, radius: float) -> None:
     if objective not in ("gradient", "sharpness"):
         raise InputError(f"unknown objective {objective!r}: expected gradient or sharpness")
+    if rule not in ("search", "ascent"):
+        raise InputError(f"unknown rule {rule!r}: expected search or ascent")
     if not groups:
         raise InputError("no groups: a module without continuous symmetries of its parameters cannot be teleported")
     if any(group.group == "permutation" for group in groups):
@@ -237,7 +295,8 @@ def _objective(
         return functional_call(wrapped, others | {f"module.{name}": x for name, x in state.items()}, ())
 
     def gradient(state: State) -> Tensor:
-        leaves = {name: x if x.requires_grad else x.detach().requires_grad_() for name, x in state.items()}
+        # clones: one moved tensor may have been computed from another, and a partial derivative is meant
+        leaves = {name: x.clone() if x.requires_grad else x.detach().requires_grad_() for name, x in state.items()}
         slopes = torch.autograd.grad(at(leaves), list(leaves.values()), create_graph=True)
         return -torch.stack([s.square().sum() for s in slopes]).sum()
 
@@ -268,15 +327,33 @@ def _inside(log: Tensor, radius: float) -> Tensor:
 def _move_momenta(
     optimizer: torch.optim.Optimizer,
     parameters: Mapping[str, nn.Parameter],
-    groups: Sequence[Coupling],
+    groups: Sequence[Action],
     logs: Sequence[Tensor],
 ) -> None:
-    """Averages of gradients follow the inverse transpose, as gradients do; averages of squares have no such rule."""
+    """Averages of gradients are pulled back along the way back, as gradients are; averages of squares have no rule."""
     for key in ("momentum_buffer", "exp_avg"):
         held = {name: optimizer.state[p].get(key) for name, p in parameters.items() if p in optimizer.state}
-        if all(held.get(name) is not None for group in groups for name in group.tensors):
-            for name, x in along({n: b for n, b in held.items() if b is not None}, groups, logs, -1).items():
-                held[name].copy_(x)
+        known = {name: buffer for name, buffer in held.items() if buffer is not None}
+        if not all(name in known for group in groups for name in group.tensors):
+            continue
+        here = {name: p.detach().double().requires_grad_() for name, p in parameters.items()}
+        there = along(here, groups, logs, back=True)
+        total = torch.stack([(there[name] * buffer).sum() for name, buffer in known.items()]).sum()
+        slopes = torch.autograd.grad(total, [here[name] for name in known])
+        for buffer, slope in zip(known.values(), slopes, strict=True):
+            buffer.copy_(slope)
+
+
+def _put(parameters: Mapping[str, nn.Parameter], state: State) -> None:
+    with torch.no_grad():
+        for name, x in state.items():
+            parameters[name].copy_(x)
+
+
+def _same(new: float, old: float, state: State) -> bool:
+    """Whether two losses agree to half of the digits of the coarsest parameter; a loss near zero absolutely."""
+    half = max(torch.finfo(x.dtype).eps for x in state.values()) ** 0.5
+    return abs(new - old) <= half * (abs(old) + half)
 
 
 class _Loss(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 import torch
@@ -27,27 +28,44 @@ class Removed:
         return f"{self.layer}: {said}" if said else ""
 
 
-def without_idle_units(layers: list[Layer], rounding: float) -> tuple[list[Layer], list[Removed]]:
+def without_idle_units(start: list[Layer], rounding: float) -> tuple[list[Layer], list[Removed]]:
     """Go through the layers until nothing more can go.
 
     Bounds on the activations, from the weights alone and for every input, tell which units are constant: those of a
     ReLU that never opens, for example. A constant goes into the next bias; copies of a unit, or multiples where the
     activation lets them through, add their outgoing weights to it.
 
+    Where a grouped convolution would become larger, because groups lose different numbers of units, its inputs and its
+    units all stay.
+
     Args:
-        layers: of a Sequential.
+        start: layers of a Sequential.
         rounding: of the weights: a copy agrees to a few of these.
     """
+    locked: set[str] = set()
+    while True:
+        layers, removed = _without_idle_units(list(start), rounding, locked)
+        grown = {b.name for a, b in zip(start, layers, strict=True) if b.size > a.size and a.groups > 1} - locked
+        if not grown:
+            return layers, removed
+        locked |= grown
+
+
+def _without_idle_units(
+    layers: list[Layer], rounding: float, locked: Container[str]
+) -> tuple[list[Layer], list[Removed]]:
     removed = {layer.name: Removed(layer.name) for layer in layers}
     while True:
         before = sum(len(layer.weight) for layer in layers)
         inputs = layers[0].weight.shape[1]
         low, high = torch.full((inputs,), -torch.inf).double(), torch.full((inputs,), torch.inf).double()
         for i in range(len(layers) - 1):
+            name = layers[i].name
             low, high = layers[i].after.values(*_range(layers[i], low, high))
+            if name in locked or layers[i + 1].name in locked:
+                continue
             layers[i], layers[i + 1], kept, gone = _thinned(layers[i], layers[i + 1], low, high, rounding)
-            low, high, name = low[kept], high[kept], layers[i].name
-            was = removed[name]
+            low, high, was = low[kept], high[kept], removed[name]
             removed[name] = Removed(
                 name, was.constant + gone.constant, was.unseen + gone.unseen, was.copies + gone.copies
             )
@@ -99,27 +117,41 @@ def _silenced(layer: Layer) -> Layer:
 
 
 def _multiples(layer: Layer, alive: Tensor, rounding: float) -> Tensor:
+    """See `leaders`; multiples are those that pass the activation."""
+    rows = torch.cat([layer.weight.flatten(1), layer.offset.unsqueeze(1)], 1)
+    return leaders(rows, _scales(layer.after, rows, rows @ _mark(rows)), alive, rounding)
+
+
+def leaders(rows: Tensor, scales: Tensor, alive: Tensor, rounding: float) -> Tensor:
     """``[units, units]``: row i has the factor of unit i in the column of the unit that it is a multiple of.
 
     Sorted by a random mark, copies are neighbours: only those with nearly the same mark are compared.
+
+    Args:
+        rows: ``[units, incoming numbers]``.
+        scales: what to divide each row by.
+        alive: units that count; the rows of others are zero.
+        rounding: units agree to a few of these.
     """
-    rows = torch.cat([layer.weight.flatten(1), layer.offset.unsqueeze(1)], 1)
-    random = torch.randn(rows.shape[1], generator=torch.Generator().manual_seed(0), dtype=rows.dtype)
-    scales = _scales(layer.after, rows, rows @ random)
+    random = _mark(rows)
     rows = rows / scales.unsqueeze(1)
     marks, sizes = rows @ random, rows.abs().amax(1)
     found = torch.zeros(len(rows), len(rows), dtype=rows.dtype)
     near = 8 * rounding * float(sizes.max()) * float(random.abs().sum())
-    leaders: list[int] = []
+    recent: list[int] = []
     for i in marks.argsort(stable=True).tolist():
         if not alive[i]:
             continue
-        leaders = [j for j in leaders if marks[i] - marks[j] <= near]
+        recent = [j for j in recent if marks[i] - marks[j] <= near]
         apart = 4 * rounding * sizes[i]
-        leader = next((j for j in leaders if bool((rows[i] - rows[j]).abs().max() <= apart)), i)
-        leaders += [i] if leader == i else []
+        leader = next((j for j in recent if bool((rows[i] - rows[j]).abs().max() <= apart)), i)
+        recent += [i] if leader == i else []
         found[i, leader] = scales[i] / scales[leader]
     return found
+
+
+def _mark(rows: Tensor) -> Tensor:
+    return torch.randn(rows.shape[1], generator=torch.Generator().manual_seed(0), dtype=rows.dtype)
 
 
 def _scales(after: Between, rows: Tensor, marks: Tensor) -> Tensor:
