@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gradlaws.errors import InputError
 from gradlaws.geometry import betti
 from gradlaws.geometry.betti import betti_numbers, by_cuts, invariant_betti
 from gradlaws.geometry.components import frozen_places
@@ -160,6 +161,12 @@ def test_very_high_dimensions_are_not_listed():
     found = invariant_betti(*asked((30_000, 8, 2), True, imbalanced([1.0] * 8)))
     assert (found.lower, found.exact) == ((1,), False)
     assert "only b_0 is listed" in found.evidence
+
+
+def test_bad_sizes_are_a_sentence():
+    for sizes in ((0, 1, 1, 1), (2, 2.5, 1, 1), (2, 1, -1, 0)):
+        with pytest.raises(InputError, match="are no sizes: expected d, e > 0 and counts >= 0"):
+            betti_numbers(*sizes)
 
 
 def test_minimal_cuts_do_not_contain_each_other():

@@ -224,6 +224,7 @@ def with_nan():
 
 BAD = {
     "nan": (with_nan, "parameter 0.weight has entries that are NaN"),
+    "a spec": (lambda: "relu 2-3-1", "'relu 2-3-1' is no torch module with weights"),
     "one layer": (lambda: nn.Sequential(nn.Linear(2, 1)), "not a fully connected network: expected a chain"),
     "tanh": (
         lambda: nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)),

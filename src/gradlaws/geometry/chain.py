@@ -42,6 +42,8 @@ def read_chain(module: nn.Module) -> list[Layer]:
     Raises:
         InputError: the module is something else, or a weight is NaN.
     """
+    if not isinstance(module, nn.Module):
+        raise InputError(f"{module!r} is no torch module with weights: {_EXPECTED}")
     real = copy.deepcopy(module).double().cpu()
     found = [(name, m) for name, m in real.named_modules() if isinstance(m, nn.Linear)]
     own = {id(p) for _, m in found for p in m.parameters(recurse=False)}
