@@ -162,6 +162,7 @@ BAD = {
     "NaN": (lambda: scalars(2.0, NAN, 1.0, 0.1, 1), "x has entries that are no finite real numbers"),
     "shapes": (lambda: descend_factors([[1.0]], [[1.0, 2.0]], [[1.0]], 0.1, 1), r"shapes .* do not fit: expected A"),
     "no step": (lambda: scalars(2.0, 1.0, 1.0, 0.0, 1), "a step of 0.0 makes no sense"),
+    "half a step": (lambda: scalars(2.0, 1.0, 1.0, 0.1, 1.5), "1.5 steps make no sense"),
     "negative steps": (lambda: scalars(2.0, 1.0, 1.0, 0.1, -1), "-1 steps make no sense"),
     "negative mu": (lambda: largest_step(-1.0, [1.0], [1.0]), "mu = -1.0 is not covered"),
     "lengths": (lambda: converges(1.0, [1.0, 2.0], [1.0], 0.1), "expected two vectors of equal length"),

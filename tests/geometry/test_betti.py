@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from gradlaws.errors import InputError
 from gradlaws.geometry import betti
 from gradlaws.geometry.betti import betti_numbers, by_cuts, invariant_betti
 from gradlaws.geometry.components import frozen_places
 from gradlaws.geometry.cuts import Cuts, minimal_cuts
 from gradlaws.laws.count import Status
-from tests.oracles.slow_betti import betti_by_subsets, critical_points, flow_equations
+from tests.oracles.slow_betti import betti_by_cells, betti_by_subsets, critical_points, flow_equations
 
 
 def imbalanced(*layers):
@@ -63,6 +64,23 @@ def test_a_deep_example_that_is_no_product_of_spheres():
     assert found.numbers == betti_by_subsets((1, 2, 2, 1), [False] * 3, SMALL["below a swallowing unit"][2])
     around_units = [2, 2, 2, 2]  # as if only weights around single units could not vanish together
     assert found.numbers != dense(betti._spheres(around_units))
+
+
+GENERIC = {
+    "two layers": ((2, 1, 2), False, imbalanced([2.0])),
+    "two layers with biases": ((1, 2, 1), True, imbalanced([0.5, -1.0])),
+    "below a swallowing unit": ((1, 2, 2, 1), False, imbalanced([-1.0, -0.3], [0.7, 0.4])),
+    "more is swallowed than shed": ((1, 2, 2, 1), False, imbalanced([-1.0, 0.3], [0.7, 0.8])),
+    "biases in the middle": ((1, 1, 2, 1), True, imbalanced([-1.0], [0.7, 0.6])),
+    "a bottleneck": ((1, 2, 1, 2), False, imbalanced([-1.0, 0.4], [0.8])),
+    "single units": ((1, 1, 1, 1), True, imbalanced([-1.0], [2.0])),
+}
+
+
+@pytest.mark.parametrize("name", GENERIC)
+def test_they_are_those_of_the_set_itself_as_a_complex_of_cells(name):
+    widths, bias, values = GENERIC[name]
+    assert invariant_betti(*asked(*GENERIC[name])).numbers == betti_by_cells(widths, [bias] * len(widths), values)
 
 
 LARGER = [((2, 2, 2, 1), False), ((2, 2, 2, 1), True), ((1, 2, 3, 1), False), ((1, 2, 2, 2, 1), False)]
@@ -160,6 +178,12 @@ def test_very_high_dimensions_are_not_listed():
     found = invariant_betti(*asked((30_000, 8, 2), True, imbalanced([1.0] * 8)))
     assert (found.lower, found.exact) == ((1,), False)
     assert "only b_0 is listed" in found.evidence
+
+
+def test_bad_sizes_are_a_sentence():
+    for sizes in ((0, 1, 1, 1), (2, 2.5, 1, 1), (2, 1, -1, 0)):
+        with pytest.raises(InputError, match="are no sizes: expected d, e > 0 and counts >= 0"):
+            betti_numbers(*sizes)
 
 
 def test_minimal_cuts_do_not_contain_each_other():

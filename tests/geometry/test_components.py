@@ -224,6 +224,7 @@ def with_nan():
 
 BAD = {
     "nan": (with_nan, "parameter 0.weight has entries that are NaN"),
+    "a spec": (lambda: "relu 2-3-1", "'relu 2-3-1' is no torch module with weights"),
     "one layer": (lambda: nn.Sequential(nn.Linear(2, 1)), "not a fully connected network: expected a chain"),
     "tanh": (
         lambda: nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)),
@@ -263,6 +264,43 @@ def test_the_command_line():
         CliRunner().invoke(app, ["components", "examples/obstruction.py:make_obstructed", "--json"]).stdout
     )
     assert (found["count"], found["obstructed"], found["betti"]) == (2, True, [2])
+
+
+FACTORIES = {
+    "NaN": ("m[0].weight.data[0, 0] = float('nan')", "parameter 0.weight has entries that are NaN or infinite"),
+    "infinity": ("m[2].bias.data[0] = float('inf')", "parameter 2.bias has entries that are NaN or infinite"),
+    "tanh": ("m[1] = nn.Tanh()", "Sequential changes when a hidden unit is rescaled: expected a chain"),
+    "a frozen layer": ("m[0].weight.requires_grad_(False)", "parameter 0.weight is frozen, where other laws hold"),
+}
+
+
+@pytest.mark.parametrize("fault", FACTORIES)
+def test_bad_weights_are_a_sentence_on_the_command_line(tmp_path, fault):
+    change, words = FACTORIES[fault]
+    lines = ["import torch", "from torch import nn", "def make():"]
+    lines += ["    m = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))", f"    {change}"]
+    lines += ["    return m, torch.zeros(1, 2)"]
+    (tmp_path / "bad.py").write_text("\n".join(lines))
+    run = CliRunner().invoke(app, ["components", f"{tmp_path / 'bad.py'}:make"])
+    assert run.exit_code == 2
+    assert run.stderr.startswith("gradlaws: ")
+    assert words in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_the_command_line_on_a_deep_network(tmp_path):
+    lines = ["import torch", "from torch import nn", "def make():", "    torch.manual_seed(0)"]
+    lines += ["    layers = (nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 30), nn.ReLU(), nn.Linear(30, 1))"]
+    lines += ["    return nn.Sequential(*layers), torch.zeros(1, 20)"]
+    (tmp_path / "deep.py").write_text("\n".join(lines))
+    text, as_json = (
+        CliRunner().invoke(app, ["components", f"{tmp_path / 'deep.py'}:make", *more]) for more in ((), ("--json",))
+    )
+    assert text.exit_code == as_json.exit_code == 0
+    assert "BOUNDED (open: 60 hidden units" in text.stdout
+    found = json.loads(as_json.stdout)
+    assert (found["betti"], found["holes"]["status"], found["holes"]["exact"]) == (None, "BOUNDED", False)
+    assert found["holes"]["lower"][0] == found["count"]
 
 
 def test_the_command_line_refuses_a_spec():

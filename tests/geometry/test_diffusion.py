@@ -168,6 +168,8 @@ BAD = {
     "complex signal": (lambda: gl.diffuse(PATH, 1j * np.ones(5), 1), "expected real numbers"),
     "another size": (lambda: gl.diffuse(PATH, np.ones(4), 1), r"x has shape \[4\]: expected \[5\] or \[5, k\]"),
     "tolerance": (lambda: gl.diffuse(PATH, np.ones(5), 1, tolerance=0), "tolerance of 0 makes no sense"),
+    "a tolerance of text": (lambda: gl.diffuse(PATH, np.ones(5), 1, tolerance="x"), "tolerance of 'x' makes no sense"),
+    "ragged rows": (lambda: gl.diffuse(PATH, [[1], [2, 3], [4], [5], [6]], 1), "rows of x have different lengths"),
     "spectrum": (lambda: gl.diffuse(PATH, np.ones(5), 1, spectrum=(2, 1)), "is no interval"),
     "spectrum of text": (lambda: gl.diffuse(PATH, np.ones(5), 1, spectrum="ab"), "cannot read spectrum"),
     "a false spectrum": (lambda: gl.diffuse(LAPLACIAN, X, 9, spectrum=(0, 2)), "has eigenvalues outside"),

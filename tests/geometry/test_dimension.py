@@ -199,6 +199,24 @@ def test_more_examples_than_one_pool_holds():
     assert batch_dimension(model, closed_first, engine="exact").rank == batch_dimension(model, closed_first).rank > 1
 
 
+class Idle(nn.Module):
+    """With parameters that nothing depends on."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.idle, self.scale = nn.Linear(2, 2), nn.Linear(3, 3), nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x):
+        return self.used(x)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_parameters_that_nothing_depends_on_add_nothing(engine):
+    x = torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
+    found = batch_dimension(Idle(), x, engine=engine)
+    assert (found.rank, found.parameters) == (6, 19)
+
+
 def test_text_says_what_it_rests_on():
     found = batch_dimension(*PUBLISHED["two units"][:2])
     assert str(found).startswith("Sequential: functional dimension 5 of 7 parameters, at its weights on 5 inputs")
@@ -217,6 +235,15 @@ BAD = {
     "nan weights": (lambda e: batch_dimension(with_nan(), X, engine=e), "parameter 2.weight has entries that are NaN"),
     "nan inputs": (lambda e: batch_dimension(relu_network(2, 2, 1), X / 0 - X / 0, engine=e), "input 0 has entries"),
     "no inputs": (lambda e: batch_dimension(relu_network(2, 2, 1), X[:0], engine=e), "at least one example"),
+    "no module": (lambda e: batch_dimension("relu 2-2-1", X, engine=e), "str has no weights: expected a torch module"),
+    "inputs that do not fit": (
+        lambda e: batch_dimension(relu_network(3, 2, 1), X, engine=e),
+        r"Sequential fails on inputs \[3, 2\] .*: expected what its forward takes",
+    ),
+    "a checkpoint of another module": (
+        lambda e: dimension_course(relu_network(2, 2, 1), X, [nn.Linear(2, 2).state_dict()], engine=e),
+        "checkpoint 0 is not one of this module",
+    ),
     "nothing trained": (lambda e: batch_dimension(nn.ReLU(), X, engine=e), "nothing is trained"),
 }
 

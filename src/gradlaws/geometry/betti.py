@@ -101,7 +101,7 @@ def betti_numbers(inner: int, outer: int, positive: int, negative: int) -> tuple
         negative: units with c < 0, each a sphere of dimension e - 1; those with c = 0 are contractible.
     """
     for number, least in ((inner, 1), (outer, 1), (positive, 0), (negative, 0)):
-        if number < least:
+        if not isinstance(number, int) or number < least:
             raise InputError(f"{(inner, outer, positive, negative)} are no sizes: expected d, e > 0 and counts >= 0")
     return _dense(_spheres([inner] * positive + [outer] * negative))
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gradlaws.errors import InputError
 from gradlaws.flows.momentum import velocity_of
 from gradlaws.geometry.dimension import Dimension, batch_dimension
-from gradlaws.geometry.jacobian import Inputs, Jacobian
+from gradlaws.geometry.jacobian import Inputs, Jacobian, pulled, refuse_nan
 from gradlaws.geometry.range_finder import rank_of
 from gradlaws.laws.answer import laws as laws_of
 from gradlaws.laws.gram import GramLaw
@@ -69,12 +69,12 @@ def fibre(
     Args:
         module: it is copied to float64.
         inputs: ``[N, ...]``; enough that every open unit is seen to be, or units show as hidden symmetries.
-        laws: of the architecture; found with `gradlaws.laws` if not given.
+        laws: of the architecture, under gradient flow; found with `gradlaws.laws` if not given.
         symmetries: other known tangent directions, ``[m, D]``, parameters in the order of the module.
         **options: of `batch_dimension`.
 
     Raises:
-        InputError: a symmetry changes the outputs.
+        InputError: a symmetry changes the outputs, a law is one of another module, or a number is NaN.
     """
     dimension = batch_dimension(module, inputs, **options)
     real = copy.deepcopy(module).double().cpu()
@@ -87,7 +87,9 @@ def fibre(
     by_laws = torch.cat([empty, *(_gradients(law, theta) for law in laws)])
     turned = torch.cat([empty, *(_rotations(law, theta) for law in laws if isinstance(law, GramLaw))])
     probes = _probes(real, given)
-    known = empty if symmetries is None else symmetries.double()
+    known = empty if symmetries is None else _tangents(symmetries, dimension.parameters)
+    if bool(_moves(probes, by_laws).any()):
+        raise InputError("a given law is none of this module: expected those of gradlaws.laws(module, inputs)")
     if bool(_moves(probes, known).any()):
         raise InputError("a given symmetry changes the outputs to first order: expected tangents of the fibre, [m, D]")
     turned = turned[~_moves(probes, turned)]
@@ -100,10 +102,7 @@ def _gradients(law: Law, theta: dict[str, Tensor]) -> Tensor:
     with torch.inference_mode(False), torch.enable_grad():
         direction = {name: torch.zeros_like(x).requires_grad_() for name, x in theta.items()}
         image = law.derivative(theta, direction).reshape(-1)
-        every = torch.eye(len(image), dtype=image.dtype)
-        found = torch.autograd.grad(image, list(direction.values()), every, is_grads_batched=True, allow_unused=True)
-    parts = zip(found, theta.values(), strict=True)
-    return torch.cat([x.new_zeros(len(every), x.numel()) if g is None else g.flatten(1) for g, x in parts], dim=1)
+        return pulled(image, list(direction.values()), torch.eye(len(image), dtype=image.dtype))
 
 
 def _rotations(law: GramLaw, theta: dict[str, Tensor]) -> Tensor:
@@ -120,6 +119,16 @@ def _rotations(law: GramLaw, theta: dict[str, Tensor]) -> Tensor:
     one, zero = torch.ones((), dtype=torch.float64), tuple(torch.zeros_like(p) for p in theta.values())
     parts = torch.autograd.functional.jacobian(momentum, zero)
     return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+
+def _tangents(symmetries: Tensor, parameters: int) -> Tensor:
+    if not isinstance(symmetries, Tensor) or symmetries.dim() != 2 or symmetries.shape[1] != parameters:
+        shape = list(symmetries.shape) if isinstance(symmetries, Tensor) else type(symmetries).__name__
+        raise InputError(
+            f"symmetries are {shape}: expected a tensor [m, {parameters}] of tangents, one number a weight"
+        )
+    refuse_nan({"symmetries": symmetries}, "tensor")
+    return symmetries.detach().double().cpu()
 
 
 def _probes(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
