@@ -85,7 +85,8 @@ def teleport_(
     _refuse(groups, objective, rule, steps, lr, radius)
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     value = _objective(module, loss, objective, parameters, seed)
-    logs = [torch.zeros(g.shape, dtype=torch.float64, requires_grad=True) for g in groups]
+    device = next(iter(parameters.values())).device
+    logs = [torch.zeros(g.shape, dtype=torch.float64, device=device, requires_grad=True) for g in groups]
     state = {name: p.detach() for name, p in parameters.items()}
     before_loss = float(loss(module).detach())
     first = best = float(value(state).detach())
@@ -211,7 +212,8 @@ class Teleporting:
         optimizer: any of `torch.optim`.
         module: what it trains.
         loss: see `teleport_`; may be one batch.
-        groups: couplings of the module.
+        groups: couplings of the module; or a function of the module that is asked at each teleportation, such as for
+            the actions on the batch of that step.
         schedule: numbers of steps, from 0, before which to teleport.
         options: of `teleport_`.
         history: what each teleportation did.
@@ -220,7 +222,7 @@ class Teleporting:
     optimizer: torch.optim.Optimizer
     module: nn.Module
     loss: Loss
-    groups: tuple[Action, ...]
+    groups: tuple[Action, ...] | Callable[[nn.Module], Sequence[Action]]
     schedule: Container[int]
     options: Mapping[str, Any]
     history: list[tuple[int, Teleported]]
@@ -232,12 +234,12 @@ class Teleporting:
         optimizer: torch.optim.Optimizer,
         module: nn.Module,
         loss: Loss,
-        groups: Sequence[Action],
+        groups: Sequence[Action] | Callable[[nn.Module], Sequence[Action]],
         schedule: Container[int],
         **options: Any,
     ) -> Teleporting:
         """With an empty history."""
-        return cls(optimizer, module, loss, tuple(groups), schedule, options, [], [])
+        return cls(optimizer, module, loss, groups if callable(groups) else tuple(groups), schedule, options, [], [])
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -252,7 +254,8 @@ class Teleporting:
         """Teleport if it is time, then one step on the loss; returns the loss before the step."""
         number = len(self.done)
         if number in self.schedule:
-            moved = teleport_(self.module, self.loss, self.groups, optimizer=self.optimizer, **self.options)
+            groups = self.groups(self.module) if callable(self.groups) else self.groups
+            moved = teleport_(self.module, self.loss, groups, optimizer=self.optimizer, **self.options)
             self.history.append((number, moved))
         self.optimizer.zero_grad()
         value = self.loss(self.module)
@@ -306,7 +309,7 @@ def _objective(
     for _ in range(_DIRECTIONS):
         d = {name: torch.randn(p.shape, generator=random, dtype=torch.float64) for name, p in parameters.items()}
         norm = sum(float(x.square().sum()) for x in d.values()) ** 0.5
-        directions.append({name: (x / norm).to(parameters[name].dtype) for name, x in d.items()})
+        directions.append({name: (x / norm).to(parameters[name]) for name, x in d.items()})
 
     def sharpness(state: State) -> Tensor:
         near = [

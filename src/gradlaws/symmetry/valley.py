@@ -36,7 +36,7 @@ def members(
     found = []
     for _ in range(count):
         logs = [scale * torch.randn(g.shape, generator=random, dtype=torch.float64) / _root(g) for g in groups]
-        found.append(along(state, groups, logs))
+        found.append(along(state, groups, [log.to(next(iter(state.values())).device) for log in logs]))
     return found
 
 
