@@ -70,10 +70,12 @@ def connected(g: Tensor) -> Tensor:
         raise InputError("the determinant is not positive: the matrix lies in another component, no path leads there")
     values, vectors = torch.linalg.eig(g.to(torch.float64))
     if bool(((values.imag.abs() < 1e-12) & (values.real <= 0)).any()):
-        raise InputError("the matrix has negative eigenvalues: join it by a product of two exponentials instead")
+        raise InputError(
+            "the matrix has negative eigenvalues and no such logarithm: gradlaws.symmetry.connectivity.way leads to it"
+        )
     log = vectors @ torch.diag(values.log()) @ torch.linalg.inv(vectors)
     if float((torch.linalg.matrix_exp(log.real) - g).norm()) > 1e-8 * float(g.norm()):
-        raise InputError("the matrix cannot be diagonalised accurately: join it by a product of two exponentials")
+        raise InputError("the matrix cannot be diagonalised accurately: gradlaws.symmetry.connectivity.way leads to it")
     return log.real
 
 
