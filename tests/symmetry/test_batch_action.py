@@ -6,9 +6,10 @@ from torch import nn
 from torch.func import functional_call
 
 from gradlaws.errors import InputError, UnsupportedError
+from gradlaws.symmetry.along import along
 from gradlaws.symmetry.batch_action import batch_action, batch_actions
 from gradlaws.symmetry.data_action import act_on_batch, act_on_layers
-from gradlaws.symmetry.teleport import Teleporting, along, teleport_
+from gradlaws.symmetry.teleport import Teleporting, teleport_
 from gradlaws.symmetry.valley import ensemble, members
 from tests.modules import Block, Head, mlp
 from tests.samplers import generator

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from gradlaws.errors import InputError
+from gradlaws.symmetry.along import Action, along
 from gradlaws.symmetry.coupling import State
-from gradlaws.symmetry.teleport import Action, along
 
 
 def curve(state: State, groups: Sequence[Action], logs: Sequence[Tensor], times: Sequence[float]) -> list[State]:
