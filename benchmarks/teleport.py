@@ -6,16 +6,20 @@ Test functions in the plane with the best point of the level set; the regression
 ReLU, all numbers uniform, the seeds of the published code) with gradient descent and AdaGrad, one teleport before step
 5: along the symmetries of the function, and along the action that keeps the outputs on the batch, with the published
 steps of gradient ascent or with the search of `teleport_`; ``as published`` is the algorithm as its code has it, which
-changes the loss and ascends along something else than the gradient. Steps of the optimizer are counted, not those of
-the teleport; seconds are of both.
+changes the loss and ascends along something else than the gradient. Last, a classifier of the 8 x 8 digits
+(64-64-64-10, leaky ReLU, 1200 images, batches of 20, 20 epochs) with teleports on the first 4 batches after the first
+epoch, as was done on MNIST. Steps of the optimizer are counted, not those of the teleport; seconds are of both.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Container
+from statistics import mean, stdev
 from typing import Any
 
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 from gradlaws.symmetry.batch_action import batch_actions
@@ -124,8 +128,52 @@ def as_published(model: nn.Module, x: torch.Tensor, y: torch.Tensor, steps: int,
     return after[0] / before[0], after[1] / before[1]
 
 
+RATES = {torch.optim.SGD: 0.05, torch.optim.Adagrad: 0.02, torch.optim.Adam: 1e-3}
+
+
+def classifier(seed: int, kind: type[torch.optim.Optimizer], schedule: Container[int]) -> tuple[float, float, float]:
+    """Loss on the images of training, accuracy on the others, seconds."""
+    data, random = load_digits(), torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(data.target), generator=random)
+    x, y = torch.tensor(data.data)[order] / 16 - 0.5, torch.tensor(data.target)[order]
+    torch.manual_seed(seed)
+    sizes = [nn.Linear(a, b) for a, b in ((64, 64), (64, 64), (64, 10))]
+    model = nn.Sequential(sizes[0], nn.LeakyReLU(0.1), sizes[1], nn.LeakyReLU(0.1), sizes[2]).double()
+    batch = [torch.arange(20)]
+    started = time.perf_counter()
+    training = Teleporting.of(
+        kind(model.parameters(), lr=RATES[kind]),
+        model,
+        lambda m: nn.functional.cross_entropy(m(x[batch[0]]), y[batch[0]]),
+        lambda m: batch_actions(m, x[batch[0]], unleaky),
+        schedule,
+        steps=10,
+    )
+    for _ in range(20):
+        for batch[0] in torch.randperm(1200, generator=random).split(20):
+            training.step()
+    with torch.no_grad():
+        out = model(x)
+    loss = float(nn.functional.cross_entropy(out[:1200], y[:1200]))
+    return loss, float((out[1200:].argmax(1) == y[1200:]).double().mean()), time.perf_counter() - started
+
+
+def classifiers() -> None:
+    """Without and with, three optimizers."""
+    for kind in RATES:
+        for schedule in (range(0), range(60, 64)):
+            results = [classifier(seed, kind, schedule) for seed in range(SEEDS)]
+            loss, accuracy, seconds = (
+                f"{mean(values):.4g} +- {stdev(values):.2g}" for values in zip(*results, strict=True)
+            )
+            way = "4 teleports" if len(schedule) else "none"
+            print(
+                f"digits, {kind.__name__:<8} {way:<12} loss {loss}, accuracy {accuracy}, seconds {seconds}", flush=True
+            )
+
+
 def main() -> None:
-    """Both."""
+    """All of it."""
     plane()
     for kind in KINDS:
         for way in ("none", "function", "batch, published steps", "batch, search", "as published"):
@@ -136,6 +184,7 @@ def main() -> None:
             print(f"{kind}, {way}: losses {' '.join(losses)}; seconds {' '.join(seconds)}")
             if way != "none":
                 print(f"    |gradient|^2 times {' '.join(growth)}; loss at the teleport times {' '.join(jump)}")
+    classifiers()
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ from torch import nn
 from torch.func import functional_call
 
 from gradlaws.errors import InputError, UnsupportedError
+from gradlaws.symmetry.along import along
 from gradlaws.symmetry.batch_action import batch_action, batch_actions
 from gradlaws.symmetry.data_action import act_on_batch, act_on_layers
-from gradlaws.symmetry.teleport import Teleporting, along, teleport_
+from gradlaws.symmetry.teleport import Teleporting, teleport_
 from gradlaws.symmetry.valley import ensemble, members
 from tests.modules import Block, Head, mlp
 from tests.samplers import generator
@@ -173,6 +174,26 @@ def test_the_wrapper_takes_them_with_the_published_rule():
     assert number == 5
     assert moved.objective_after > moved.objective_before
     assert losses[5] == pytest.approx(moved.loss_before, rel=1e-12)
+
+
+def test_actions_on_the_batch_of_each_step():
+    """Mini-batches: the groups are asked for when it is time."""
+    module, batches = mlp(nn.LeakyReLU, 5, 6, 7, 8).double(), [draw(4, 5, seed=i) for i in range(6)]
+    y, now = draw(4, 8, seed=9), [0]
+    training = Teleporting.of(
+        torch.optim.Adam(module.parameters(), lr=1e-3),
+        module,
+        lambda m: (m(batches[now[0]]) - y).square().mean(),
+        lambda m: batch_actions(m, batches[now[0]], unleaky),
+        range(2, 5),
+        steps=2,
+    )
+    for now[0] in range(6):
+        training.step()
+    assert [number for number, _ in training.history] == [2, 3, 4]
+    for _, moved in training.history:
+        assert moved.loss_after == pytest.approx(moved.loss_before, rel=1e-9)
+        assert moved.objective_after > moved.objective_before
 
 
 def test_an_ensemble_agrees_on_the_batch_only():

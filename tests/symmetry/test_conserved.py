@@ -95,12 +95,13 @@ def test_the_saddle():
     ],
 )
 def test_any_activation_conserves_on_the_identity_only(name, slope, primitive):
-    """|u_i|^2 / 2 - sum of F(V_ia), F' = act / act', is conserved for X = I and for no general X."""
+    """|u_i|^2 / 2 - sum of F(V_ia), F' = act / act', is conserved for X = I and for no other, orthogonal or not."""
     random = torch.Generator().manual_seed(0)
     u, v, y = (torch.randn(*s, generator=random, dtype=torch.float64) for s in ((2, 3), (3, 4), (2, 4)))
     act = getattr(torch, name)
     for x, stays in (
         (torch.eye(4, dtype=torch.float64), True),
+        (torch.linalg.qr(torch.randn(4, 4, generator=random, dtype=torch.float64))[0], False),
         (torch.randn(4, 4, generator=random, dtype=torch.float64), False),
     ):
         a, b = u.clone().requires_grad_(), v.clone().requires_grad_()

@@ -137,6 +137,20 @@ def test_the_published_versions_are_exact_to_low_order_only():
     assert max(*errors["exact", 1e-3], *errors["exact", 1e-2]) < 5e-14
 
 
+def test_the_published_gradient_is_no_gradient():
+    """With respect to moved weights of which one was computed from another, autograd adds what passes there."""
+    weights, x = [draw(b, a).requires_grad_() for a, b in pairwise(WIDTHS)], draw(4, 4)
+    elements = [torch.eye(w, dtype=torch.float64) for w in WIDTHS[1:-1]]
+    moved = published(weights, elements, x, True, True)
+    alone = [w.detach().requires_grad_() for w in moved]
+    sizes = []
+    for layers in (moved, alone):
+        slopes = torch.autograd.grad(network(layers, [None] * 4, x).square().sum(), layers)
+        sizes.append([float(s.square().sum()) for s in slopes])
+    assert sizes[0][-1] == pytest.approx(sizes[1][-1])
+    assert abs(sizes[0][0] / sizes[1][0] - 1) > 0.05
+
+
 def test_a_batch_of_six_through_five_units_changes_even_with_true_inverses():
     """3e-3 at 1e-3: the reason for the refusal."""
     weights, x = [draw(b, a) for a, b in pairwise([4, 5, 6, 7, 8])], draw(4, 6)

@@ -5,8 +5,11 @@ import copy
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from torch import nn
+from typer.testing import CliRunner
 
+from gradlaws.cli import app
 from gradlaws.errors import InputError, UnsupportedError
 from gradlaws.symmetry.compress import compress
 from tests.models.zoo import Gated as GatedBlock
@@ -122,6 +125,34 @@ def test_attention_fixes_its_widths_and_is_left_alone():
     found = agree(module, compress(module, x), x)
     assert found.after["v"] == 1
     assert found.module.q.out_features == module.q.out_features  # its square root is in the scores
+
+
+FACTORY = """
+import torch
+from tests.modules import Gated
+
+def make():
+    return Gated().double(), (torch.zeros(2, 2, dtype=torch.float64),)
+"""
+
+
+def test_on_the_command_line(tmp_path):
+    """A gated unit that nobody reads goes from a file of weights."""
+    module, path = randomised(Gated()), tmp_path / "in.safetensors"
+    module.down.weight.data[:, 1] = 0
+    save_file(module.state_dict(), path)
+    (tmp_path / "model.py").write_text(FACTORY)
+    out = tmp_path / "out.safetensors"
+    result = CliRunner().invoke(app, ["compress", str(path), str(out), "--model", f"{tmp_path}/model.py:make"])
+    assert result.exit_code == 0, result.output
+    assert "gate: 1 unseen by what follows" in result.output
+    small = load_file(out)
+    assert {name: tuple(t.shape) for name, t in small.items()} == {
+        "gate.weight": (2, 2),
+        "up.weight": (2, 2),
+        "down.weight": (2, 2),
+    }
+    assert torch.equal(small["gate.weight"], module.gate.weight[[0, 2]])
 
 
 def test_what_has_no_hidden_units_is_refused():

@@ -11,7 +11,7 @@ from gradlaws.symmetry.couple import couplings
 from gradlaws.symmetry.permute import permutations
 from gradlaws.symmetry.plane import BOOTH, ROSENBROCK
 from gradlaws.symmetry.teleport import Teleporting, teleport_
-from tests.modules import mlp
+from tests.modules import Gated, Head, mlp
 
 
 def point(*w):
@@ -90,6 +90,41 @@ def test_the_function_stays_and_the_objective_improves(objective):
     assert better > 1.5 if objective == "gradient" else better < 1.0
     assert moved.loss_after == pytest.approx(moved.loss_before, rel=1e-12)
     assert float((model(fresh) - before).detach().abs().max()) < 1e-13
+
+
+class Image(nn.Module):
+    """Convolutions with a normalisation, then a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Conv2d(4, 3, 3),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(12, 2),
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+@pytest.mark.parametrize(("make", "shape"), [(Image, (5, 1, 6, 6)), (Head, (2, 5, 3)), (Gated, (5, 2))])
+@pytest.mark.parametrize("objective", ["gradient", "sharpness"])
+def test_convolutions_attention_and_gates(make, shape, objective):
+    """With biases, for a batch larger than any width, and for other inputs."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = make().double().eval()
+    random = torch.Generator().manual_seed(1)
+    x, fresh = (torch.randn(shape, generator=random, dtype=torch.float64) for _ in range(2))
+    y, before = model(x).detach() + 1, model(fresh).detach()
+    moved = teleport_(model, lambda m: (m(x) - y).square().mean(), couplings(model, x), objective=objective, steps=4)
+    better = moved.objective_after / moved.objective_before
+    assert better > 1.05 if objective == "gradient" else better < 1
+    assert float((model(fresh) - before).detach().abs().max()) < 1e-12
 
 
 def test_momenta_move_as_gradients_do():

@@ -17,14 +17,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from gradlaws.errors import InputError
+from gradlaws.symmetry.along import Action, along
 from gradlaws.symmetry.batch_action import BatchAction
-from gradlaws.symmetry.coupling import Coupling, State, put
+from gradlaws.symmetry.coupling import State
 
 Objective = Literal["gradient", "sharpness"]
 Rule = Literal["search", "ascent"]
 Loss = Callable[[nn.Module], Tensor]
-Action = Coupling | BatchAction
-"""What moves parameters without changing the function, or without changing the outputs on one batch."""
 
 _HALVINGS = 12
 _RADII = (0.05, 0.1)
@@ -85,16 +84,14 @@ def teleport_(
     _refuse(groups, objective, rule, steps, lr, radius)
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     value = _objective(module, loss, objective, parameters, seed)
-    logs = [torch.zeros(g.shape, dtype=torch.float64, requires_grad=True) for g in groups]
-    state = {name: p.detach() for name, p in parameters.items()}
-    before_loss = float(loss(module).detach())
-    first = best = float(value(state).detach())
+    kept = {name: p.detach().clone() for name, p in parameters.items()}
+    before_loss, first = float(loss(module).detach()), float(value(kept).detach())
+    best, logs = first, _identity(groups, next(iter(parameters.values())).device)
     for _ in range(steps):
-        improved = (_improved if rule == "search" else _ascended)(value, state, groups, logs, best, lr, radius)
+        improved = (_improved if rule == "search" else _ascended)(value, kept, groups, logs, best, lr, radius)
         if improved is None:
             break
         best, logs = improved
-    kept = {name: x.clone() for name, x in state.items()}
     logs = [log.detach() for log in logs]
     _put(parameters, along(kept, groups, logs))
     after_loss = float(loss(module).detach())
@@ -108,6 +105,11 @@ def teleport_(
         _move_momenta(optimizer, parameters, groups, logs)
     sign = -1.0 if objective == "gradient" else 1.0
     return Teleported(sign * first, sign * best, before_loss, after_loss)
+
+
+def _identity(groups: Sequence[Action], device: torch.device) -> list[Tensor]:
+    """Logarithms of zero."""
+    return [torch.zeros(g.shape, dtype=torch.float64, device=device, requires_grad=True) for g in groups]
 
 
 def _improved(
@@ -165,44 +167,6 @@ def _step(logs: list[Tensor], slopes: list[Tensor], length: float, radius: float
     return [_inside(log.detach() - length * s, radius).requires_grad_() for log, s in pairs]
 
 
-def along(
-    state: Mapping[str, Tensor], groups: Sequence[Action], logs: Sequence[Tensor], *, back: bool = False
-) -> State:
-    """The state moved by ``exp`` of each logarithm, one group after the other; differentiable.
-
-    Args:
-        state: named parameters.
-        groups: couplings, actions on a batch.
-        logs: one for each, of the shape of an element.
-        back: the way back instead.
-
-    Raises:
-        InputError: the batch of an action is degenerate there.
-    """
-    now = {name: x.to(torch.float64) for name, x in state.items()}
-    pairs = list(zip(groups, logs, strict=True))
-    for group, log in reversed(pairs) if back else pairs:
-        if isinstance(group, BatchAction):
-            now = (group.undone if back else group.moved)(now, exponential(group, log))
-            continue
-        element = exponential(group, -log if back else log)
-        for piece, c in group.parts:
-            x = now[piece.tensor]
-            now[piece.tensor] = put(x, piece, group.moved(piece.rows({piece.tensor: x}), c, element, piece))
-    return {name: x.to(state[name].dtype) for name, x in now.items()}
-
-
-def exponential(group: Action, log: Tensor) -> Tensor:
-    """The element of a logarithm of the shape of an element; antisymmetric ones only for rotations."""
-    if group.group == "positive":
-        return torch.exp(log)
-    if group.group == "complex":
-        return torch.exp(log).to(torch.complex128)
-    if group.group == "orthogonal":
-        log = (log - log.mT) / 2
-    return torch.linalg.matrix_exp(log)
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Teleporting:
     """An optimizer that teleports before some of its steps.
@@ -211,7 +175,8 @@ class Teleporting:
         optimizer: any of `torch.optim`.
         module: what it trains.
         loss: see `teleport_`; may be one batch.
-        groups: couplings of the module.
+        groups: couplings of the module; or a function of the module that is asked at each teleportation, such as for
+            the actions on the batch of that step.
         schedule: numbers of steps, from 0, before which to teleport.
         options: of `teleport_`.
         history: what each teleportation did.
@@ -220,7 +185,7 @@ class Teleporting:
     optimizer: torch.optim.Optimizer
     module: nn.Module
     loss: Loss
-    groups: tuple[Action, ...]
+    groups: tuple[Action, ...] | Callable[[nn.Module], Sequence[Action]]
     schedule: Container[int]
     options: Mapping[str, Any]
     history: list[tuple[int, Teleported]]
@@ -232,12 +197,12 @@ class Teleporting:
         optimizer: torch.optim.Optimizer,
         module: nn.Module,
         loss: Loss,
-        groups: Sequence[Action],
+        groups: Sequence[Action] | Callable[[nn.Module], Sequence[Action]],
         schedule: Container[int],
         **options: Any,
     ) -> Teleporting:
         """With an empty history."""
-        return cls(optimizer, module, loss, tuple(groups), schedule, options, [], [])
+        return cls(optimizer, module, loss, groups if callable(groups) else tuple(groups), schedule, options, [], [])
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -252,7 +217,8 @@ class Teleporting:
         """Teleport if it is time, then one step on the loss; returns the loss before the step."""
         number = len(self.done)
         if number in self.schedule:
-            moved = teleport_(self.module, self.loss, self.groups, optimizer=self.optimizer, **self.options)
+            groups = self.groups(self.module) if callable(self.groups) else self.groups
+            moved = teleport_(self.module, self.loss, groups, optimizer=self.optimizer, **self.options)
             self.history.append((number, moved))
         self.optimizer.zero_grad()
         value = self.loss(self.module)
@@ -306,7 +272,7 @@ def _objective(
     for _ in range(_DIRECTIONS):
         d = {name: torch.randn(p.shape, generator=random, dtype=torch.float64) for name, p in parameters.items()}
         norm = sum(float(x.square().sum()) for x in d.values()) ** 0.5
-        directions.append({name: (x / norm).to(parameters[name].dtype) for name, x in d.items()})
+        directions.append({name: (x / norm).to(parameters[name]) for name, x in d.items()})
 
     def sharpness(state: State) -> Tensor:
         near = [

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from gradlaws.errors import InputError
+from gradlaws.symmetry.along import Action, along
 from gradlaws.symmetry.coupling import State
-from gradlaws.symmetry.teleport import Action, along
 
 
 def curve(state: State, groups: Sequence[Action], logs: Sequence[Tensor], times: Sequence[float]) -> list[State]:
@@ -36,7 +36,7 @@ def members(
     found = []
     for _ in range(count):
         logs = [scale * torch.randn(g.shape, generator=random, dtype=torch.float64) / _root(g) for g in groups]
-        found.append(along(state, groups, logs))
+        found.append(along(state, groups, [log.to(next(iter(state.values())).device) for log in logs]))
     return found
 
 
@@ -70,10 +70,12 @@ def connected(g: Tensor) -> Tensor:
         raise InputError("the determinant is not positive: the matrix lies in another component, no path leads there")
     values, vectors = torch.linalg.eig(g.to(torch.float64))
     if bool(((values.imag.abs() < 1e-12) & (values.real <= 0)).any()):
-        raise InputError("the matrix has negative eigenvalues: join it by a product of two exponentials instead")
+        raise InputError(
+            "the matrix has negative eigenvalues and no such logarithm: gradlaws.symmetry.connectivity.way leads to it"
+        )
     log = vectors @ torch.diag(values.log()) @ torch.linalg.inv(vectors)
     if float((torch.linalg.matrix_exp(log.real) - g).norm()) > 1e-8 * float(g.norm()):
-        raise InputError("the matrix cannot be diagonalised accurately: join it by a product of two exponentials")
+        raise InputError("the matrix cannot be diagonalised accurately: gradlaws.symmetry.connectivity.way leads to it")
     return log.real
 
 
