@@ -170,8 +170,8 @@ def test_data_of_low_rank_have_more_symmetries():
 
 
 def test_what_is_asked_is_checked():
-    with pytest.raises(TooLargeError, match=r"1200 parameters are too many .* narrower layers of the same shape"):
-        gl.symmetries("relu 20-30-20")
+    with pytest.raises(TooLargeError, match=r"22000 parameters are too many .* narrower layers of the same shape"):
+        gl.symmetries("relu 200-100-20")
     with pytest.raises(InputError, match="no prime given"):
         gl.symmetries("relu 2-2-2", primes=[])
     with pytest.raises(InputError, match="seed -1 is out of range"):
