@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import gradlaws as gl
 import torch
 import transformers
+
+import gradlaws as gl
 from gradlaws.laws.answer import as_family
 from gradlaws.models.family import Family
 from gradlaws.symmetry.couple import couplings

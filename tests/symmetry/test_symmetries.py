@@ -130,7 +130,7 @@ def test_what_is_discrete_is_said():
 
 
 class SinglePrecision(nn.Module):
-    """Runs in float32 only."""
+    """Casts to float32."""
 
     def __init__(self):
         super().__init__()
@@ -140,10 +140,24 @@ class SinglePrecision(nn.Module):
         return self.linear(x.to(torch.float32))
 
 
-def test_what_does_not_run_in_float64_has_an_answer_all_the_same():
+class NoDouble(SinglePrecision):
+    """Does not run in float64."""
+
+    def forward(self, x):
+        if x.dtype == torch.float64:
+            raise TypeError("single precision only")
+        return self.linear(x)
+
+
+def test_what_casts_to_float32_is_tried_in_float64_all_the_same():
     found = gl.symmetries(SinglePrecision(), torch.zeros(1, 2))
+    assert (found.dimension, found.status, found.discrete) == (0, Status.PROVED, ())
+
+
+def test_what_does_not_run_in_float64_has_an_answer_all_the_same():
+    found = gl.symmetries(NoDouble(), torch.zeros(1, 2))
     assert (found.dimension, found.status) == (0, Status.PROVED)
-    assert found.discrete[0].startswith("permutations were not looked for: SinglePrecision fails")
+    assert found.discrete[0].startswith("permutations were not looked for: NoDouble fails")
 
 
 def test_parameters_that_are_held_fixed_are_not_permuted():

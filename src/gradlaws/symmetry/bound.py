@@ -6,7 +6,7 @@ combination, throws out what does not fit: R of them are left. Those X that vani
 point u a value that the gradients anywhere in the affine span of all of them allow: m of them. And so on with the X
 that vanish at u too, until nothing is left: the dimension is at most ``R + m + m' + ...``. Each number is an upper
 bound modulo p as over the rationals; only the end is a matter of chance, since a symmetry may vanish at a random point
-with probability 1/p, and at all of the last ones together with the third power of that. No unknown B is ever written out.
+with probability 1/p, and at all of the last ones together with the third power of that. B is never written out.
 """
 
 from __future__ import annotations

@@ -30,10 +30,10 @@ _WRITTEN = 96
 """Generators up to which structure constants are written out."""
 
 _MOST_POINTS = 24
-_WORK = 2 * 10**11
-"""Cubes of parameters, over all points whose gradients are eliminated: about a minute."""
+_WORK = 10**12
+"""Cubes of parameters, over all points whose gradients are eliminated: two minutes or so; two points always are."""
 
-_UNKNOWNS = 4_000
+_UNKNOWNS = 8_000
 _MIXED = 3
 _SHORT = 200
 _FREE_CONSTANTS = (
@@ -191,8 +191,8 @@ def _upper(
     """The best bound from one point, two, and more while that is affordable; and how many were needed."""
     best, points = admissible.fitting(random) + admissible.beyond(random), 1
     while best > lower and points < _MOST_POINTS:
-        unknowns = (points + 1) * admissible.values[0].shape[1]
-        if unknowns > _UNKNOWNS or (points + 1) * admissible.flow.dimension**3 > max(_WORK, 8 * 10**10):
+        unknowns, work = (points + 1) * admissible.values[0].shape[1], (points + 1) * admissible.flow.dimension**3
+        if unknowns > _UNKNOWNS or (points > 1 and work > _WORK):
             break
         admissible, points = admissible.extended(random, on_progress), points + 1
         fitting = admissible.fitting(random)
