@@ -28,7 +28,10 @@ from gradlaws.laws.structured import Probe
 from gradlaws.models.family import Shapes, size
 from gradlaws.symmetry.coupling import Coupling
 
-_FEWEST, _MOST, _SPARE = 2, 400, 8
+_FEWEST, _USUAL, _MOST, _SPARE = 2, 16, 400, 8
+_CHEAP = 20_000_000
+"""Numbers of all gradients up to which the usual count is taken: a unit must not be dead in all of them."""
+
 _NUMBERS, _KEPT = 250_000_000, 50_000_000
 _TOLERANCE, _NOISE = 1e-7, 1e-12
 _LARGEST = 8
@@ -94,7 +97,8 @@ def _wanted(state: Shapes) -> int:
     readings = whole(every, state), parted(every, every, state), folded(every, state)
     groups = [item for reading in readings for item in reading.items()]
     wanted = max([-(-(len(group) + _SPARE) // length) for length, group in groups], default=_FEWEST)
-    return max(_FEWEST, min(wanted, _MOST, _NUMBERS // size(state)))
+    affordable = min(_MOST, _NUMBERS // size(state))
+    return max(_FEWEST, min(_USUAL, _CHEAP // size(state)), min(wanted, affordable))
 
 
 def _probes(module: nn.Module, example_inputs: Any, count: int, random: torch.Generator) -> Iterator[Probe]:
