@@ -61,7 +61,7 @@ def couplings(module: nn.Module, example_inputs: Any, *, seed: int = 0) -> tuple
     seen = Seen(state, defaultdict(list), defaultdict(list), {})
     count, probes = _wanted(state), list[Probe]()
     keep = max(1, min(count, _KEPT // size(state)))
-    for probed in _probes(module, example_inputs, count, torch.Generator().manual_seed(seed)):
+    for probed in random_gradients(module, example_inputs, count, torch.Generator().manual_seed(seed)):
         seen.add(probed)
         probes = [*probes, probed][-keep:]
     _, every = seen.frozen_and_moving(frozenset(state))
@@ -101,8 +101,13 @@ def _wanted(state: Shapes) -> int:
     return max(_FEWEST, min(_USUAL, _CHEAP // size(state)), min(wanted, affordable))
 
 
-def _probes(module: nn.Module, example_inputs: Any, count: int, random: torch.Generator) -> Iterator[Probe]:
-    """Gradients of random linear functions of the outputs on random inputs, at perturbed weights, in float64."""
+def random_gradients(
+    module: nn.Module, example_inputs: Any, count: int, random: torch.Generator, loss_kind: str = "any"
+) -> Iterator[Probe]:
+    """Gradients of random linear functions of the outputs on random inputs, at perturbed weights, in float64.
+
+    With ``cross_entropy`` the functions are those that see no constant along the last axis.
+    """
     args, kwargs = arguments(example_inputs)
     with warnings.catch_warnings(), torch.enable_grad():
         warnings.simplefilter("ignore")
@@ -116,7 +121,10 @@ def _probes(module: nn.Module, example_inputs: Any, count: int, random: torch.Ge
             values = [v for v in outputs(duplicate, some_args, some_kwargs) if v.requires_grad]
             if not values:
                 raise InputError(f"{type(module).__name__} returns no floating point tensor that its parameters move")
-            loss = sum((v * torch.randn(v.shape, generator=random, dtype=v.dtype)).sum() for v in values)
+            along = [torch.randn(v.shape, generator=random, dtype=v.dtype) for v in values]
+            if loss_kind == "cross_entropy":
+                along = [a - a.mean(-1, keepdim=True) for a in along]
+            loss = sum((v * a).sum() for v, a in zip(values, along, strict=True))
             gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)  # type: ignore[arg-type]
             velocity = {
                 name: torch.zeros_like(theta[name]) if g is None else g.unsqueeze(0)

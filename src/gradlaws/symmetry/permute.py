@@ -53,7 +53,7 @@ def permutations(module: nn.Module, example_inputs: Any, *, seed: int = 0) -> tu
             own = [p for p in _left(parts, heads + new) if (p.tensor, p.axis) in open_axes]
             new += trial.groups(_read(own, count, trial.shapes))
         heads += [*new, *(group for head in new for group in trial.inside(head))]
-    return (*found, *heads)
+    return tuple({frozenset(group.parts): group for group in (*found, *heads)}.values())
 
 
 def signs(module: nn.Module, example_inputs: Any, orders: Sequence[Coupling], *, seed: int = 0) -> tuple[Coupling, ...]:
