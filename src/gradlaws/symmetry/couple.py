@@ -249,7 +249,7 @@ class _Search:
     def _holds(self, parts: Parts, width: int, heads: int) -> bool:
         """Whether Gram matrices in so many blocks are conserved, seen by one random vector."""
         u = torch.randn(heads, width // heads, 1, generator=torch.Generator().manual_seed(width), dtype=torch.float64)
-        for probed in self.probes[-2:]:
+        for probed in self.probes:
             total, size = torch.zeros_like(u), 0.0
             for piece, c in parts:
                 t, v = (piece.rows(x)[0].unflatten(0, (heads, -1)) for x in (probed.theta, probed.velocity))
