@@ -147,6 +147,7 @@ def classifier(seed: int, kind: type[torch.optim.Optimizer], way: str) -> tuple[
         couplings(model, x[:20]) if way == "function" else lambda m: batch_actions(m, x[batch[0]], unleaky),
         () if way == "none" else range(60, 64),
         steps=10,
+        radius=0.1 if way == "batch, radius 0.1" else 1.0,
     )
     for _ in range(20):
         for batch[0] in torch.randperm(1200, generator=random).split(20):
@@ -160,13 +161,13 @@ def classifier(seed: int, kind: type[torch.optim.Optimizer], way: str) -> tuple[
 def classifiers() -> None:
     """Without teleports and with them, along symmetries of the function and on the batch of each step."""
     for kind in RATES:
-        for way in ("none", "function", "batch"):
+        for way in ("none", "function", "batch", "batch, radius 0.1"):
             results = [classifier(seed, kind, way) for seed in range(SEEDS)]
             loss, accuracy, seconds = (
                 f"{mean(values):.4g} +- {stdev(values):.2g}" for values in zip(*results, strict=True)
             )
             print(
-                f"digits, {kind.__name__:<8} {way:<9} loss {loss}, accuracy {accuracy}, seconds {seconds}", flush=True
+                f"digits, {kind.__name__:<8} {way:<17} loss {loss}, accuracy {accuracy}, seconds {seconds}", flush=True
             )
 
 
