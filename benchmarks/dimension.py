@@ -5,8 +5,9 @@
 784-30-30-30-10 with ReLU and biases, the network of Bona-Pellissier, Malgouyres and Bachoc (2024), at most 25,630
 directions: one less than the parameters for each hidden unit. On the digits of scikit-learn scaled up to 28 x 28, at
 the weights before and after training, by both engines; then the dimension of the architecture, exactly. Pixels are
-repeated, not interpolated: the exact engine would take the rounding of interpolation for information. Prints wall time
-and the peak memory of the process.
+repeated, not interpolated: the exact engine would take the rounding of interpolation for information. What the laws
+leave of the fibre, D less the dimension, are hidden symmetries. Prints wall time and the peak memory of the process;
+fails where the engines disagree, or the architecture has not one dimension less for each hidden unit.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from gradlaws.geometry.dimension import Dimension, batch_dimension, functional_dimension
+import gradlaws as gl
+from gradlaws.geometry.dimension import Dimension, functional_dimension
+from gradlaws.geometry.fibre import fibre
 
 WIDTHS = (784, 30, 30, 30, 10)
 SPEC = f"relu {'-'.join(map(str, WIDTHS))} bias output-bias"
@@ -65,9 +68,16 @@ def show(found: Dimension, text: str = "") -> None:
 def on_digits() -> None:
     """Before and after training."""
     (x, y), model = digits(), network()
+    laws = gl.laws(model, x[:1], lower_only=True).laws
     for moment in ("before training", "after training"):
+        ranks = set()
         for engine in ("exact", "float64"):
-            show(batch_dimension(model, x, engine=engine), f", {moment}")
+            found = fibre(model, x, engine=engine, laws=laws)
+            show(found.dimension, f", {moment}")
+            print(f"    fibre of dimension {found.size}: {found.laws} by laws, {found.hidden} hidden", flush=True)
+            ranks.add(found.dimension.rank)
+        if len(ranks) > 1:
+            raise SystemExit(f"the engines disagree {moment}: {ranks}")
         if moment == "before training":
             print(f"trained to an accuracy of {train(model, x, y):.3f}")
 
@@ -76,6 +86,8 @@ def main() -> None:
     """Both parts, or the one that is asked for."""
     started = time.perf_counter()
     asked = sys.argv[1:] or ["digits", "full"]
+    if not set(asked) <= {"digits", "full"}:
+        raise SystemExit(f"asked for {' '.join(asked)}: expected digits, full, or nothing for both")
     print(f"{SPEC}: at most {ATTAINABLE} directions; {torch.get_num_threads()} threads")
     if "digits" in asked:
         on_digits()

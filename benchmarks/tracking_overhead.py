@@ -26,7 +26,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 import gradlaws as gl
 
-LAYERS, HEADS, WIDTH, VOCABULARY, POSITIONS, BATCH = 4, 4, 256, 4096, 256, 16
+LAYERS, HEADS, WIDTH, VOCABULARY, POSITIONS, BATCH = 4, 4, 256, 4096, 256, 20
 EXAMPLE = {"input_ids": torch.tensor([[0, 1]]), "use_cache": False}
 PAIRS, EVERY = 11, 2
 """Steps of each model, of which every second one is recorded."""

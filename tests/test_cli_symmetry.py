@@ -107,7 +107,7 @@ def test_what_cannot_be_written_is_said(network, tmp_path):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ("relu 20-30-20", "1200 parameters are too many"),
+        ("relu 200-100-20", "22000 parameters are too many"),
         ("relu", "expected a kind and widths"),
         ("examples/reactions.toml", "expected a spec string, a torch module or a Family"),
     ],

@@ -69,8 +69,8 @@ def test_a_real_module_trained_by_sgd_takes_the_same_steps():
     np.testing.assert_allclose(last[1], model[0].weight.detach().T, atol=1e-12)
 
 
-# step from (4, 0.1) with mu = 1: limits of |x|^2 + |y|^2 and of |x|^2 - |y|^2
-LIMITS = {0.11867583: (15.72778, 15.60010), 0.1561524: (7.931189, 7.674875), 0.19490255: (2.002455, None)}
+# step from (4, 0.1) with mu = 1, q = 16.01: limits of |x|^2 + |y|^2 and of |x|^2 - |y|^2
+LIMITS = {1.9 / 16.01: (15.72778, 15.60010), 2.5 / 16.01: (7.931189, 7.674875), 3.9 / 20.01: (2.002455, None)}
 
 
 @pytest.mark.parametrize("step", LIMITS)
@@ -78,12 +78,19 @@ def test_large_steps_balance_as_published(step):
     found = scalars(1.0, 4.0, 0.1, step, 20_000)
     x, y = (float(f[0, 0]) for f in found.factors)
     total, gap = LIMITS[step]
-    assert x**2 + y**2 == pytest.approx(total, abs=2e-4)  # published from steps of eight digits
+    assert x**2 + y**2 == pytest.approx(total, abs=5e-6)
     assert found.losses[-1] < 1e-20
     assert x**2 + y**2 <= 2 / step
     if gap is not None:
-        assert abs(x**2 - y**2) == pytest.approx(gap, abs=2e-4)
-        assert found.gaps[-1] == pytest.approx(gap, abs=2e-4)
+        assert abs(x**2 - y**2) == pytest.approx(gap, abs=5e-6)
+        assert found.gaps[-1] == pytest.approx(gap, abs=5e-6)
+
+
+def test_the_steps_and_the_bound_of_the_sheet():
+    assert list(LIMITS) == pytest.approx([0.11867583, 0.1561524, 0.19490255], abs=5e-9)
+    assert 2 / list(LIMITS)[2] == pytest.approx(10.2615, abs=5e-5)
+    inside, outside = 4.05 / 104.25, 4.2 / 104.25
+    assert (inside, outside) == pytest.approx((0.0388489, 0.0402878), abs=5e-8)
 
 
 def test_the_threshold_of_the_sheet():
@@ -155,6 +162,7 @@ BAD = {
     "NaN": (lambda: scalars(2.0, NAN, 1.0, 0.1, 1), "x has entries that are no finite real numbers"),
     "shapes": (lambda: descend_factors([[1.0]], [[1.0, 2.0]], [[1.0]], 0.1, 1), r"shapes .* do not fit: expected A"),
     "no step": (lambda: scalars(2.0, 1.0, 1.0, 0.0, 1), "a step of 0.0 makes no sense"),
+    "half a step": (lambda: scalars(2.0, 1.0, 1.0, 0.1, 1.5), "1.5 steps make no sense"),
     "negative steps": (lambda: scalars(2.0, 1.0, 1.0, 0.1, -1), "-1 steps make no sense"),
     "negative mu": (lambda: largest_step(-1.0, [1.0], [1.0]), "mu = -1.0 is not covered"),
     "lengths": (lambda: converges(1.0, [1.0, 2.0], [1.0], 0.1), "expected two vectors of equal length"),

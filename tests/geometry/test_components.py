@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 import gradlaws as gl
 from gradlaws.cli import app
 from gradlaws.errors import InputError
+from gradlaws.geometry.betti import betti_numbers
 from gradlaws.geometry.chain import Layer, imbalances, read_chain
-from gradlaws.geometry.components import betti_numbers, frozen_places, reachable
+from gradlaws.geometry.components import frozen_places, reachable
 
 
 def network(*widths, bias=False, seed=0):
@@ -27,7 +28,7 @@ def network(*widths, bias=False, seed=0):
 
 def units(inner, outer):
     """A two-layer network with these incoming and outgoing weights of each unit."""
-    w, a = torch.tensor(inner).double(), torch.tensor(outer).double()
+    w, a = (torch.tensor(x, dtype=torch.float64) for x in (inner, outer))
     model = network(w.shape[1], len(w), a.shape[1])
     with torch.no_grad():
         model[0].weight[:], model[2].weight[:] = w, a.T
@@ -68,6 +69,11 @@ def test_three_published_units():
     assert [sign.positive for sign in found.frozen] == [True, False]
     assert str(found.frozen[1]) == "2.weight[0, 2] stays negative"
     assert "2 weights cannot change sign (1 positive, 1 negative)" in found.warning
+
+
+def test_two_published_units_below_zero():
+    found = gl.components(units([[1, 0], [0, 0.5]], [[2], [-1]]))
+    assert (found.count, found.effective) == (4, 3)
 
 
 @pytest.mark.parametrize(("d", "e", "expected"), [(2, 2, 1), (2, 1, 4), (1, 2, 2), (1, 1, 8)])
@@ -167,11 +173,15 @@ def descend(w, a, steps=60_000, eta=1e-3):
 
 
 def test_the_obstructed_run_is_stuck_and_the_free_one_is_not():
-    assert gl.components(units([[0.3, 0.2]], [[1.0]])).obstructed
+    found = gl.components(units([[0.3, 0.2]], [[1.0]]))
+    assert found.obstructed
+    assert found.imbalances[0] == pytest.approx((-0.87,), abs=1e-14)
     loss, a = descend([0.3, 0.2], 1.0)
     assert loss == pytest.approx(0.583333, abs=1e-6)
     assert a == pytest.approx(0.9327, abs=1e-4)
-    assert not gl.components(units([[1.0, 0.8]], [[0.2]])).obstructed
+    found = gl.components(units([[1.0, 0.8]], [[0.2]]))
+    assert not found.obstructed
+    assert found.imbalances[0] == pytest.approx((1.6,), abs=1e-14)
     loss, a = descend([1.0, 0.8], 0.2)
     assert loss < 1e-12
     assert a == pytest.approx(-0.75825, abs=1e-5)
@@ -214,6 +224,7 @@ def with_nan():
 
 BAD = {
     "nan": (with_nan, "parameter 0.weight has entries that are NaN"),
+    "a spec": (lambda: "relu 2-3-1", "'relu 2-3-1' is no torch module with weights"),
     "one layer": (lambda: nn.Sequential(nn.Linear(2, 1)), "not a fully connected network: expected a chain"),
     "tanh": (
         lambda: nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)),
@@ -253,6 +264,43 @@ def test_the_command_line():
         CliRunner().invoke(app, ["components", "examples/obstruction.py:make_obstructed", "--json"]).stdout
     )
     assert (found["count"], found["obstructed"], found["betti"]) == (2, True, [2])
+
+
+FACTORIES = {
+    "NaN": ("m[0].weight.data[0, 0] = float('nan')", "parameter 0.weight has entries that are NaN or infinite"),
+    "infinity": ("m[2].bias.data[0] = float('inf')", "parameter 2.bias has entries that are NaN or infinite"),
+    "tanh": ("m[1] = nn.Tanh()", "Sequential changes when a hidden unit is rescaled: expected a chain"),
+    "a frozen layer": ("m[0].weight.requires_grad_(False)", "parameter 0.weight is frozen, where other laws hold"),
+}
+
+
+@pytest.mark.parametrize("fault", FACTORIES)
+def test_bad_weights_are_a_sentence_on_the_command_line(tmp_path, fault):
+    change, words = FACTORIES[fault]
+    lines = ["import torch", "from torch import nn", "def make():"]
+    lines += ["    m = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))", f"    {change}"]
+    lines += ["    return m, torch.zeros(1, 2)"]
+    (tmp_path / "bad.py").write_text("\n".join(lines))
+    run = CliRunner().invoke(app, ["components", f"{tmp_path / 'bad.py'}:make"])
+    assert run.exit_code == 2
+    assert run.stderr.startswith("gradlaws: ")
+    assert words in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_the_command_line_on_a_deep_network(tmp_path):
+    lines = ["import torch", "from torch import nn", "def make():", "    torch.manual_seed(0)"]
+    lines += ["    layers = (nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 30), nn.ReLU(), nn.Linear(30, 1))"]
+    lines += ["    return nn.Sequential(*layers), torch.zeros(1, 20)"]
+    (tmp_path / "deep.py").write_text("\n".join(lines))
+    text, as_json = (
+        CliRunner().invoke(app, ["components", f"{tmp_path / 'deep.py'}:make", *more]) for more in ((), ("--json",))
+    )
+    assert text.exit_code == as_json.exit_code == 0
+    assert "BOUNDED (open: 60 hidden units" in text.stdout
+    found = json.loads(as_json.stdout)
+    assert (found["betti"], found["holes"]["status"], found["holes"]["exact"]) == (None, "BOUNDED", False)
+    assert found["holes"]["lower"][0] == found["count"]
 
 
 def test_the_command_line_refuses_a_spec():

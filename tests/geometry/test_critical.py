@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import product
+from math import factorial
 
 import pytest
 
@@ -53,6 +54,11 @@ def enumerated(r, m):
 @pytest.mark.parametrize("pair", PUBLISHED)
 def test_published_counts(pair):
     assert (critical_subspaces(*pair), minimum_subspaces(*pair)) == PUBLISHED[pair]
+
+
+@pytest.mark.parametrize("r", range(1, 7))
+def test_at_the_least_width_there_are_permutations_only(r):
+    assert critical_subspaces(r, r) == minimum_subspaces(r, r) == factorial(r)
 
 
 @pytest.mark.parametrize(("r", "m"), [(r, m) for m in range(1, 7) for r in range(1, m + 1)])

@@ -42,6 +42,14 @@ def test_published_errors_on_a_path(k, expected):
     assert np.linalg.norm(found - exact) == pytest.approx(expected, rel=1e-3)
 
 
+def test_the_published_error_of_twenty_orders_is_rounding():
+    top, start = 3.618033988749895, np.eye(5)[0]
+    assert np.linalg.eigvalsh(nx.laplacian_matrix(PATH).toarray())[-1] == pytest.approx(top, abs=1e-14)
+    tolerance = next(t for t in np.logspace(-10, -22, 800) if orders(np.array([top]), t)[0] == 20)
+    found = gl.diffuse(PATH, start, 2.0, tolerance=tolerance, spectrum=(0, top))[0]
+    assert np.linalg.norm(found - dense(nx.laplacian_matrix(PATH).toarray(), start, [2.0])[0]) < 1e-15
+
+
 @pytest.mark.parametrize("x", [X, X[:, 0], X - X.mean(0)], ids=["columns", "one", "centred"])
 def test_many_times_at_once_are_dense_exponentials(x):
     found = gl.diffuse(LAPLACIAN, x, TIMES)
@@ -160,6 +168,8 @@ BAD = {
     "complex signal": (lambda: gl.diffuse(PATH, 1j * np.ones(5), 1), "expected real numbers"),
     "another size": (lambda: gl.diffuse(PATH, np.ones(4), 1), r"x has shape \[4\]: expected \[5\] or \[5, k\]"),
     "tolerance": (lambda: gl.diffuse(PATH, np.ones(5), 1, tolerance=0), "tolerance of 0 makes no sense"),
+    "a tolerance of text": (lambda: gl.diffuse(PATH, np.ones(5), 1, tolerance="x"), "tolerance of 'x' makes no sense"),
+    "ragged rows": (lambda: gl.diffuse(PATH, [[1], [2, 3], [4], [5], [6]], 1), "rows of x have different lengths"),
     "spectrum": (lambda: gl.diffuse(PATH, np.ones(5), 1, spectrum=(2, 1)), "is no interval"),
     "spectrum of text": (lambda: gl.diffuse(PATH, np.ones(5), 1, spectrum="ab"), "cannot read spectrum"),
     "a false spectrum": (lambda: gl.diffuse(LAPLACIAN, X, 9, spectrum=(0, 2)), "has eigenvalues outside"),

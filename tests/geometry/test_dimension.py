@@ -4,10 +4,11 @@ from itertools import pairwise
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 from gradlaws.errors import InputError
-from gradlaws.geometry import exact_rows
+from gradlaws.geometry import exact_rows, range_finder
 from gradlaws.geometry.dimension import ENGINES, batch_dimension, dimension_course, functional_dimension
 from gradlaws.geometry.jacobian import Jacobian
 
@@ -112,6 +113,29 @@ def test_the_range_finder_is_used_and_finds_a_rank_far_below_both_sides():
     assert found.spectrum.clear
 
 
+@pytest.mark.parametrize("block", [16, 100])
+@pytest.mark.parametrize("flat", [2, 5])
+def test_the_range_finder_is_right_where_the_last_block_is_not_full(monkeypatch, block, flat):
+    """Rounding in its last directions must not be taken for new ones."""
+    monkeypatch.setattr(range_finder, "_BLOCK", block)
+    model = relu_network(8, 9, 9, 4, seed=3)
+    x = torch.randn(100, 8, generator=torch.Generator().manual_seed(flat)).double()
+    x[:, flat:] = 0
+    dense = dense_jacobian(model, x)
+    found = batch_dimension(model, x)
+    assert found.rows > 2 * block
+    assert found.rank == int(torch.linalg.matrix_rank(dense)) == batch_dimension(model, x, engine="exact").rank
+    assert found.spectrum.clear
+    assert found.rank % block
+
+
+def test_the_range_finder_on_digits():
+    """Weights and data for which an earlier one found 1008 and said that it was clear."""
+    data = torch.tensor(load_digits().images / 16).flatten(1)
+    x = data[torch.randperm(len(data), generator=torch.Generator().manual_seed(1))[:500]]
+    assert batch_dimension(relu_network(64, 12, 12, 12, 10, seed=1), x).rank == 800
+
+
 @pytest.mark.parametrize("widths", [(16, 128), (400,)])
 def test_columns_may_be_added_up_first(monkeypatch, widths):
     """Whether the sketch is too narrow, wide enough or not used, the rank is that of the dense Jacobian."""
@@ -175,6 +199,24 @@ def test_more_examples_than_one_pool_holds():
     assert batch_dimension(model, closed_first, engine="exact").rank == batch_dimension(model, closed_first).rank > 1
 
 
+class Idle(nn.Module):
+    """With parameters that nothing depends on."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.idle, self.scale = nn.Linear(2, 2), nn.Linear(3, 3), nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x):
+        return self.used(x)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_parameters_that_nothing_depends_on_add_nothing(engine):
+    x = torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
+    found = batch_dimension(Idle(), x, engine=engine)
+    assert (found.rank, found.parameters) == (6, 19)
+
+
 def test_text_says_what_it_rests_on():
     found = batch_dimension(*PUBLISHED["two units"][:2])
     assert str(found).startswith("Sequential: functional dimension 5 of 7 parameters, at its weights on 5 inputs")
@@ -193,6 +235,15 @@ BAD = {
     "nan weights": (lambda e: batch_dimension(with_nan(), X, engine=e), "parameter 2.weight has entries that are NaN"),
     "nan inputs": (lambda e: batch_dimension(relu_network(2, 2, 1), X / 0 - X / 0, engine=e), "input 0 has entries"),
     "no inputs": (lambda e: batch_dimension(relu_network(2, 2, 1), X[:0], engine=e), "at least one example"),
+    "no module": (lambda e: batch_dimension("relu 2-2-1", X, engine=e), "str has no weights: expected a torch module"),
+    "inputs that do not fit": (
+        lambda e: batch_dimension(relu_network(3, 2, 1), X, engine=e),
+        r"Sequential fails on inputs \[3, 2\] .*: expected what its forward takes",
+    ),
+    "a checkpoint of another module": (
+        lambda e: dimension_course(relu_network(2, 2, 1), X, [nn.Linear(2, 2).state_dict()], engine=e),
+        "checkpoint 0 is not one of this module",
+    ),
     "nothing trained": (lambda e: batch_dimension(nn.ReLU(), X, engine=e), "nothing is trained"),
 }
 

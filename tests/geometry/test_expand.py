@@ -53,5 +53,9 @@ def test_labels_and_shapes_that_do_not_fit_are_refused():
     for labels in ([0, 0], [0, 1, -1], []):
         with pytest.raises(InputError, match="expected each of 0 to 1 at least once, and no negative number"):
             expand(w, a, labels)
+    with pytest.raises(InputError, match="expected each of 0 to 1"):
+        expand(w, a, ["0", "1"])
+    with pytest.raises(InputError, match=r"weights are no tensors: expected \[r, inputs\]"):
+        expand([1], [2], [0])
     with pytest.raises(InputError, match=r"expected weights \[r, inputs\] and \[outputs, r\]"):
         expand(w, torch.ones(1, 3), [0, 1])

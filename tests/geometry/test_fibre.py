@@ -8,7 +8,8 @@ from torch import nn
 
 from gradlaws.errors import InputError
 from gradlaws.geometry.fibre import fibre
-from tests.geometry.test_dimension import DENSE, relu_network, shallow
+from gradlaws.laws.polynomial import PolynomialLaw
+from tests.geometry.test_dimension import DENSE, Idle, relu_network, shallow
 
 X = torch.randn(300, 3, generator=torch.Generator().manual_seed(0)).double()
 
@@ -52,6 +53,32 @@ def test_a_given_symmetry_is_taken_off():
     found = fibre(model, DENSE, symmetries=tangent)
     assert (found.given, found.hidden) == (1, 1)
     assert "1 by given symmetries, 1 hidden" in str(found)
+
+
+def test_parameters_that_nothing_depends_on_are_laws():
+    found = fibre(Idle(), torch.randn(9, 2, generator=torch.Generator().manual_seed(0)))
+    assert (found.size, found.laws, found.hidden) == (13, 13, 0)
+
+
+BAD = {
+    "a shape": (torch.ones(2, 3), r"symmetries are \[2, 3\]: expected a tensor \[m, 4\] of tangents"),
+    "a list": ([1], r"symmetries are list: expected a tensor \[m, 4\]"),
+    "NaN": (torch.full((1, 4), torch.nan), "tensor symmetries has entries that are NaN"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_symmetries_are_a_sentence(fault):
+    given, words = BAD[fault]
+    with pytest.raises(InputError, match=words):
+        fibre(shallow([1.0], [0.0], [1.0]), DENSE, symmetries=given)
+
+
+def test_what_is_no_law_is_refused():
+    """The planted fault: a squared weight that is no law."""
+    broken = PolynomialLaw(((0, 0),), (1,), (("0.weight", (1, 1)),))
+    with pytest.raises(InputError, match="a given law is none of this module"):
+        fibre(shallow([1.0], [0.0], [1.0]), DENSE, laws=[broken])
 
 
 def test_what_is_no_symmetry_is_refused():

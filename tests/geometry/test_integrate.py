@@ -265,6 +265,7 @@ BAD = {
     "negative friction": ({"flow": lambda t: -1.0}, "the friction is -1.0 at t = 0: expected tau"),
     "velocity of a gradient flow": ({"velocity": {"u": ONE}}, "'gradient' has no velocity of its own"),
     "velocity of nothing": ({"flow": "momentum", "velocity": {"w": ONE}}, "velocity 'w' .* fits no parameter"),
+    "velocity of numbers": ({"flow": "momentum", "velocity": {"u": 3}}, "velocity 'u' is int: expected a tensor"),
     "velocity with NaN": ({"flow": "momentum", "velocity": {"u": ONE / 0 * 0}}, "velocity 'u' has entries"),
     "a velocity that friction forbids": ({"flow": "nesterov", "velocity": {"u": ONE}}, "stops everything at t = 0"),
     "infinite decay": ({"flow": "decay:lambda=1/t"}, "weight decay 1/t is infinite at t = 0"),

@@ -74,6 +74,11 @@ BAD = {
     "no inputs": (lambda: chances(0, 3), "expected at least 1 of each"),
     "a name": (lambda: chances(2, 3, "lecun"), "unknown initialiser 'lecun'"),
     "variances": (lambda: chances(2, 3, (1.0, 0.0)), "make no sense"),
+    "half an input": (lambda: chances(2.5, 3), "expected at least 1 of each"),
+    "one variance": (lambda: chances(2, 3, (1.0,)), "make no sense"),
+    "nothing": (lambda: chances(2, 3, None), "variances None make no sense"),
+    "no function": (lambda: simulate(3), "cannot draw networks from 3"),
+    "half a draw": (lambda: simulate(make(KAIMING), 2.5), "2.5 draws tell nothing"),
     "no draws": (lambda: simulate(make(KAIMING), 0), "expected at least 1"),
     "two outputs": (
         lambda: simulate(lambda: nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2)), 1),

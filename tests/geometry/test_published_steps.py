@@ -39,7 +39,13 @@ def factors(options, steps, eta=0.01, decoupled=0.0):
     ],
 )
 def test_three_steps_of_each_optimizer(options, decoupled, expected):
-    assert factors(options, 3, decoupled=decoupled) == pytest.approx(expected, abs=1e-5)
+    assert factors(options, 3, decoupled=decoupled) == pytest.approx(expected, abs=1e-13)
+
+
+def test_one_step_changes_the_law_by_the_square_of_the_step():
+    change = factors({}, 1)[0] - 8.75
+    assert change == pytest.approx(-0.00021875, abs=1e-14)
+    assert change == pytest.approx(0.01**2 * (0.25**2 - 1.5**2), abs=1e-14)
 
 
 def heavy_ball(eta, time, beta=0.5):
@@ -51,8 +57,16 @@ def heavy_ball(eta, time, beta=0.5):
     return (u * u - v * v - 8.75) / eta
 
 
+@pytest.mark.parametrize(("eta", "expected"), [(0.0025, -0.118188623), (0.00125, -0.117484459)])
+def test_the_drift_of_gradient_descent_at_fixed_time(eta, expected):
+    """Larger steps are in test_modified."""
+    assert heavy_ball(eta, 5, beta=0.0) == pytest.approx(expected, abs=1e-9)
+
+
 def test_the_limit_of_heavy_ball_at_fixed_time():
+    """The limit is the one that was derived; -0.74084, -0.72072, -0.71071 on the way to it were wrong."""
     found = [heavy_ball(eta, 5) for eta in (0.002, 0.001, 0.0005)]
+    assert found == pytest.approx([-0.70559, -0.70316, -0.70195], abs=1e-5)
     assert 2 * found[2] - found[1] == pytest.approx(-0.70073, abs=1e-5)
     assert found[0] - found[1] == pytest.approx(2 * (found[1] - found[2]), rel=0.01)
 

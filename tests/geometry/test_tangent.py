@@ -70,6 +70,10 @@ def test_bad_requests_are_refused_in_a_sentence():
     model = network()
     with pytest.raises(InputError, match=r"targets have shape \[7\]: expected that of the output, \[7, 1\]"):
         linearised_training(model, X, Y[:, 0], [1.0])
+    with pytest.raises(InputError, match=r"targets are list: expected a tensor \[7, 1\]"):
+        linearised_training(model, X, Y.tolist(), [1.0])
+    with pytest.raises(InputError, match="tensor targets has entries that are NaN"):
+        linearised_training(model, X, Y * torch.nan, [1.0])
     with pytest.raises(InputError, match="negative"):
         linearised_training(model, X, Y, [-1.0])
     with torch.no_grad():

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+import gradlaws as gl
 from gradlaws.flows.metric import ENTROPY, mirror
 from gradlaws.flows.momentum import HeavyBall, Nesterov
 from gradlaws.laws.inertia import proved_under_momentum
-from gradlaws.laws.of_flow import laws_of_flow
 from gradlaws.models.module import from_module
 from gradlaws.models.network import Network
 from tests.modules import mlp
@@ -19,7 +19,7 @@ FAMILY = from_module(mlp(torch.nn.Identity, 2, 2, 2, bias=False), torch.ones(1, 
 @pytest.mark.parametrize("training", [HeavyBall(0), HeavyBall(2), Nesterov()], ids=["free", "constant", "fading"])
 def test_the_law_is_proved_and_its_faults_are_not(training):
     flow = training(FAMILY)
-    (law,) = laws_of_flow(flow).laws
+    (law,) = gl.laws(flow).laws
     (scalar,) = law.polynomials(flow.state)
     assert proved_under_momentum(flow, scalar)
     for name, wrong in {
@@ -33,7 +33,7 @@ def test_the_law_is_proved_and_its_faults_are_not(training):
 
 def test_what_it_does_not_cover_is_not_proved():
     flow = HeavyBall(0)(FAMILY)
-    (law,) = laws_of_flow(flow).laws
+    (law,) = gl.laws(flow).laws
     (scalar,) = law.polynomials(flow.state)
     assert not proved_under_momentum(flow, scalar * scalar)  # its direction holds velocities
     assert not proved_under_momentum(HeavyBall(0, mirror(ENTROPY))(FAMILY), scalar)

@@ -58,7 +58,7 @@ def test_many_samples_at_once_are_as_one_by_one():
             exist.append(False)
         else:
             exist.append(True)
-    assert [missing == 0 for missing in points._missing(program, point, samples)] == exist
+    assert [missing == 0 for missing in points._missing(program, point, samples).tolist()] == exist
     assert len(set(exist)) == 2
 
 

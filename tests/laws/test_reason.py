@@ -39,4 +39,4 @@ def test_narrow_linear_chains_are_explained():
 
 def test_no_closure_at_this_size():
     sentence = why(Network("linear", (100, 100, 100)), 1, None)
-    assert sentence == "no upper bound at this size: the closure of 20000 parameters needs about 9 GiB"
+    assert sentence == "no upper bound at this size: the closure in dimension 20000 needs about 9 GiB"

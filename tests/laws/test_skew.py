@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.func import grad
 
+import gradlaws as gl
 from gradlaws.exact.ring import Reals
 from gradlaws.flows.momentum import HeavyBall, Nesterov
 from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.law import unflatten
-from gradlaws.laws.of_flow import laws_of_flow
 from gradlaws.laws.skew import SkewLaw
 from gradlaws.models.network import Network
 from gradlaws.models.spec import read_spec
@@ -95,7 +95,7 @@ def trajectory(tau, start, steps, length):
 )
 def test_a_real_trajectory_keeps_the_law(training, tau):
     flow = training(read_spec("linear 2-3-2"))
-    (law,) = laws_of_flow(flow).laws
+    (law,) = gl.laws(flow).laws
     first, last = trajectory(tau, 1.0, 400, 1.0)
     if flow.damping.rate and not flow.damping.fading:  # the clock is exp(tau t)
         first[0], last[0] = (0.7 * first[0]).exp(), (0.7 * last[0]).exp()

@@ -53,6 +53,8 @@ def element(group, seed=0):
         return x.exp()
     if group.group == "complex":
         return torch.complex(x, torch.randn(group.shape, generator=random, dtype=torch.float64))
+    if group.group == "signs":
+        return x.sign()
     if group.group == "permutation":
         return torch.randperm(group.width, generator=random)
     return torch.linalg.qr(x).Q if group.group == "orthogonal" else x + 2 * torch.eye(group.shape[-1])
@@ -187,6 +189,7 @@ GL = Coupling("gl", ((Contraction("W1", 0, 2), 1), (Contraction("W2", 1, 2), -1)
 POSITIVE = Coupling("positive", GL.parts, 3)
 ROTATION = Coupling("orthogonal", GL.parts, 3)
 ORDER = Coupling("permutation", GL.parts, 3)
+SIGNS = Coupling("signs", GL.parts, 3)
 STATE = {"W1": torch.randn(3, 2), "W2": torch.randn(4, 3)}
 
 REFUSED = {
@@ -197,6 +200,7 @@ REFUSED = {
     "wrong length": (POSITIVE, torch.ones(2), r"expects \(3,\), one number for each index"),
     "negative": (POSITIVE, torch.tensor([1.0, -1.0, 1.0]), "must be positive"),
     "not orthogonal": (ROTATION, 2 * torch.eye(3), "not orthogonal"),
+    "not a sign": (SIGNS, torch.tensor([1.0, -1.0, 0.5]), "1 or -1 for each index"),
     "not a permutation": (ORDER, torch.tensor([0, 0, 1]), r"not a permutation of 0\.\.2"),
 }
 

@@ -12,6 +12,17 @@ from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.sums import SumLaw
 
 
+class Both:
+    """Steps of several optimizers, as a loop takes them."""
+
+    def __init__(self, *optimizers):
+        self.optimizers = optimizers
+
+    def step(self):
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+
 class SGDW(torch.optim.Optimizer):
     """Heavy ball with decoupled decay, written out."""
 
@@ -46,6 +57,26 @@ class Lion(torch.optim.Optimizer):
                 p.mul_(1 - group["lr"] * group["weight_decay"])
                 p.add_((average * one + p.grad * (1 - one)).sign(), alpha=-group["lr"])
                 average.mul_(two).add_(p.grad, alpha=1 - two)
+
+
+class SignSGD(torch.optim.Optimizer):
+    """Signs of gradients or of their running mean (Bernstein et al. 2018)."""
+
+    def __init__(self, params, lr, momentum=0.0):
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            keep = group["momentum"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                mean = p.grad
+                if keep:
+                    mean = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
+                    mean.lerp_(p.grad, 1 - keep)
+                p.sub_(mean.sign(), alpha=group["lr"])
 
 
 class SignDescent(torch.optim.Optimizer):
@@ -85,14 +116,27 @@ READ_OFF_MOMENTS = {
     "rmsprop centered": lambda ps: torch.optim.RMSprop(ps, lr=0.001, centered=True, maximize=True),
     "rmsprop momentum": lambda ps: torch.optim.RMSprop(ps, lr=0.002, momentum=0.5),
 }
-UNFORESEEN = {
+SIGNS = {
     "lion": lambda ps: Lion(ps, lr=0.001, weight_decay=0.1),
-    "sign": lambda ps: SignDescent(ps, lr=0.001),
+    "sign sgd": lambda ps: SignSGD(ps, lr=0.001),
+    "signs of means": lambda ps: SignSGD(ps, lr=0.001, momentum=0.9),
+}
+ORTHOGONAL = {  # of matrices only, so that biases stand still: a finding of its own
     "muon": lambda ps: torch.optim.Muon([p for p in ps if p.dim() == 2], lr=0.01, weight_decay=0.1),
+    "muon plain": lambda ps: torch.optim.Muon(
+        [p for p in ps if p.dim() == 2], lr=0.01, weight_decay=0.0, nesterov=False
+    ),
+    "muon as adamw": lambda ps: torch.optim.Muon(
+        [p for p in ps if p.dim() == 2], lr=0.01, adjust_lr_fn="match_rms_adamw"
+    ),
+}
+UNFORESEEN = {
+    "sign": lambda ps: SignDescent(ps, lr=0.001),
     "adagrad": lambda ps: torch.optim.Adagrad(ps, lr=0.01),
 }
 
-ALL = EXACT | READ_OFF_MOMENTS | UNFORESEEN
+KNOWN = EXACT | READ_OFF_MOMENTS | SIGNS
+ALL = KNOWN | UNFORESEEN
 
 LAWS = (
     GramLaw(

@@ -11,7 +11,7 @@ from transformers.training_args import TrainingArguments
 from gradlaws.errors import InputError
 from gradlaws.training import store as stores
 from gradlaws.training.callbacks import hugging_face_callback, lightning_callback, unwrapped
-from tests.training.runs import LAWS, Loop, classifier
+from tests.training.runs import LAWS, Both, Loop, classifier
 
 
 class Wrapper:
@@ -105,6 +105,22 @@ def test_lightning(lightning, tmp_path, fail):
     assert max(record.unexplained for record in tracker.latest) < 1e-12
     assert stores.runs(path)[0].finished
     assert not trainer.loop.optimizer._optimizer_step_pre_hooks
+
+
+def test_lightning_with_two_optimizers(lightning):
+    """Steps by hand, each optimizer its own: nothing is missing, nothing unexplained."""
+    loop = start()
+    weights = list(loop.model.parameters())
+    loop.optimizer = Both(torch.optim.SGD(weights[:2], lr=0.1), torch.optim.AdamW(weights[2:], lr=0.01))
+    callback = lightning_callback(laws=LAWS, every=1)
+    trainer = Trainer(loop, [callback])
+    trainer.optimizers = [Wrapper(optimizer) for optimizer in loop.optimizer.optimizers]
+    trainer.say("on_train_start")
+    loop.run(4)
+    trainer.say("on_train_end")
+    assert callback.tracking.findings == []
+    assert callback.tracking.tracker.recorded == 4
+    assert max(record.unexplained for record in callback.tracking.tracker.latest) < 1e-12
 
 
 def test_a_second_fit_is_a_second_run(lightning, tmp_path):

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 import gradlaws as gl
 from gradlaws.errors import InputError
 from gradlaws.training import store as stores
-from tests.training.runs import ALL, EXACT, LAWS, READ_OFF_MOMENTS, Loop, classifier, start
+from tests.training.runs import ALL, KNOWN, LAWS, Loop, classifier, start
 
 
 def noisy(dropout=0.3):
@@ -69,7 +69,7 @@ def test_a_planted_difference_is_seen():
     assert bits(model, optimizer) != before
 
 
-@pytest.mark.parametrize("optimizer", [*EXACT, *READ_OFF_MOMENTS])
+@pytest.mark.parametrize("optimizer", [*KNOWN])
 def test_the_long_run_is_the_sum_of_the_predictions(optimizer):
     """Tier (c), every step recorded: the drift of 60 steps is the forecast."""
     loop = start(optimizer)

@@ -53,16 +53,16 @@ class Asked:
     options: dict[str, Any]
 
 
-def read(text: str, output_bias: bool, options: dict[str, Any], engine: str) -> Asked:
+def read(text: str, output_bias: bool, options: dict[str, Any]) -> Asked:
     """A network from its spec, or the module that a factory makes."""
     if is_fields_file(text):
         fields = read_fields_file(Path(text))
-        return Asked(text, (fields,), {"engine": engine})
+        return Asked(text, (fields,), {})
     if is_factory(text):
         module, example_inputs = load_factory(text)
-        return Asked(type(module).__name__, (module, example_inputs), options | {"engine": engine})
+        return Asked(type(module).__name__, (module, example_inputs), options)
     family = read_spec(text + " output-bias" if output_bias else text)
-    return Asked(family.name, (family,), {"engine": engine})
+    return Asked(family.name, (family,), {})
 
 
 def read_primes(text: str) -> list[int]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gradlaws.commands.asked import Quiet, Seed
 from gradlaws.commands.terminal import courteous, progress, show
 from gradlaws.errors import InputError
-from gradlaws.models.load import is_factory, load_factory
+from gradlaws.models.load import load_factory
 from gradlaws.models.weights import read_weights, writable_weights, write_weights
 from gradlaws.symmetry.balance import balance_
 
@@ -32,11 +32,7 @@ def balance(
 ) -> None:
     """Write the weights of least norm that compute the same function; IN is left as it is."""
     with courteous():
-        target = writable_weights(output, replace=force)
-        if target == weights.resolve():
-            raise InputError(f"{str(output)!r} is the input: expected another name")
-        if not is_factory(model):
-            raise InputError(f"cannot read --model {model!r}: expected FILE.py:FACTORY")
+        target = writable_weights(output, replace=force, source=weights)
         module, example_inputs = load_factory(model)
         tensors, metadata = read_weights(weights)
         _load(module, tensors, weights)

@@ -10,9 +10,8 @@ import typer
 
 from gradlaws.commands.asked import AsJson
 from gradlaws.commands.terminal import courteous, show
-from gradlaws.errors import InputError
 from gradlaws.geometry.components import components as components_of
-from gradlaws.models.load import is_factory, load_factory
+from gradlaws.models.load import load_factory
 
 
 def components(
@@ -26,11 +25,12 @@ def components(
 ) -> None:
     """Where gradient flow can get from the weights of a ReLU network: components, Betti numbers, frozen signs."""
     with courteous():
-        if not is_factory(model):
-            raise InputError(
-                f"cannot read weights from {model!r}: expected FILE.py:FACTORY, a function that returns "
-                "(module, example_inputs)"
-            )
         found = components_of(load_factory(model)[0])
-        facts = {"count": found.count, "obstructed": found.obstructed, "warning": found.warning}
+        facts = {
+            "count": found.count,
+            "betti": found.betti,
+            "holes": dataclasses.asdict(found.holes) | {"status": found.holes.status.value},
+            "obstructed": found.obstructed,
+            "warning": found.warning,
+        }
         show(json.dumps(dataclasses.asdict(found) | facts, indent=2) if as_json else str(found))

@@ -13,7 +13,7 @@ from gradlaws.commands.asked import AsJson, Quiet
 from gradlaws.commands.terminal import courteous, progress, show
 from gradlaws.errors import InputError
 from gradlaws.models.chain import ORDINARY, chain_of
-from gradlaws.models.load import is_factory, load_factory
+from gradlaws.models.load import load_factory
 from gradlaws.models.radial import PROFILES
 from gradlaws.models.weights import read_weights, writable_weights, write_weights
 from gradlaws.symmetry.compress import compress as compressed
@@ -48,9 +48,7 @@ def compress(
 ) -> None:
     """Write a smaller network with the same outputs; IN is left as it is."""
     with courteous():
-        target = writable_weights(output, replace=force)
-        if target == weights.resolve():
-            raise InputError(f"{str(output)!r} is the input: expected another name")
+        target = writable_weights(output, replace=force, source=weights)
         tensors, metadata = read_weights(weights)
         named = activation or (None if model else metadata.get(_ACTIVATION))
         with progress(quiet or as_json) as listener:
@@ -75,8 +73,6 @@ def _compressed(
         found = compressed(chain.module, reveal_rank=reveal_rank)
         return found, chain.named_as_given(found.module)
     assert model is not None
-    if not is_factory(model):
-        raise InputError(f"cannot read --model {model!r}: expected FILE.py:FACTORY")
     module, example_inputs = load_factory(model)
     _load(module, tensors)
     found = compressed(module, _only(example_inputs), reveal_rank=reveal_rank)

@@ -55,11 +55,12 @@ def count(
 ) -> None:
     """How many independent conservation laws the training of MODEL has."""
     with courteous():
-        asked = read(model, output_bias, {"loss": loss, "eps": eps, "parameters": parameters, "at": at}, engine)
+        asked = read(model, output_bias, {"loss": loss, "eps": eps, "parameters": parameters, "at": at})
         with progress(quiet or as_json) as listener:
             result = count_of(
                 *asked.model,
                 **asked.options,
+                engine=engine,
                 flow=flow,
                 seed=seed,
                 primes=read_primes(primes),
@@ -101,11 +102,12 @@ def laws(
     with courteous():
         if certificate:
             writable(certificate)  # refuse at once what would fail after all the work
-        asked = read(model, output_bias, {"loss": loss, "eps": eps, "parameters": parameters, "at": at}, engine)
+        asked = read(model, output_bias, {"loss": loss, "eps": eps, "parameters": parameters, "at": at})
         with progress(quiet or as_json) as listener:
             answer = laws_of(
                 *asked.model,
                 **asked.options,
+                engine=engine,
                 flow=flow,
                 degree=degree,
                 lower_only=lower_only,
@@ -131,9 +133,8 @@ def _shown(answer: Answer, as_json: bool, latex: bool, quiet: bool, explained: b
 def _certify(asked: Asked, answer: Answer, path: Path) -> None:
     """Write the certificate; where the bounds do not meet, say so and leave the exit status to them."""
     model, *example_inputs = asked.model
-    options = {name: value for name, value in asked.options.items() if name != "engine"}
     try:
-        written = certify(model, answer, *example_inputs, **options)
+        written = certify(model, answer, *example_inputs, **asked.options)
     except InputError as error:
         if answer.complete:
             raise

@@ -29,10 +29,11 @@ def symmetries(
 ) -> None:
     """The linear transformations of the parameters of MODEL that change nothing, and the group that they form."""
     with courteous():
-        asked = read(model, output_bias, {"loss": loss, "eps": eps, "parameters": parameters, "at": at}, "exact")
-        options = {name: value for name, value in asked.options.items() if name != "engine"}
+        asked = read(model, output_bias, {"loss": loss, "eps": eps, "parameters": parameters, "at": at})
         with progress(quiet or as_json) as listener:
-            found = symmetries_of(*asked.model, **options, seed=seed, primes=primes_of(primes), on_progress=listener)
+            found = symmetries_of(
+                *asked.model, **asked.options, seed=seed, primes=primes_of(primes), on_progress=listener
+            )
         if as_json:
             show(json.dumps(symmetries_to_json(found), indent=2))
         else:

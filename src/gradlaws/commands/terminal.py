@@ -24,7 +24,7 @@ def show(text: str) -> None:
 
 def leave(count: Count) -> None:
     """Exit status 3 when the question stays open."""
-    if count.lower != count.upper:
+    if not count.complete:
         raise typer.Exit(UNDECIDED)
 
 

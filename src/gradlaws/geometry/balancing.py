@@ -232,7 +232,7 @@ def _chain(factors: Any) -> Array:
 def _check(step: float, steps: int) -> None:
     if not 0 < step < np.inf:
         raise InputError(f"a step of {step} makes no sense: expected a positive number")
-    if steps < 0:
+    if not isinstance(steps, int) or steps < 0:
         raise InputError(f"{steps} steps make no sense: expected a whole number of at least 0")
 
 

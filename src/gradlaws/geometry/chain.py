@@ -42,6 +42,8 @@ def read_chain(module: nn.Module) -> list[Layer]:
     Raises:
         InputError: the module is something else, or a weight is NaN.
     """
+    if not isinstance(module, nn.Module):
+        raise InputError(f"{module!r} is no torch module with weights: {_EXPECTED}")
     real = copy.deepcopy(module).double().cpu()
     found = [(name, m) for name, m in real.named_modules() if isinstance(m, nn.Linear)]
     own = {id(p) for _, m in found for p in m.parameters(recurse=False)}
@@ -49,6 +51,9 @@ def read_chain(module: nn.Module) -> list[Layer]:
     if len(found) < 2 or not chained or own != {id(p) for p in real.parameters()}:
         raise InputError(f"{type(module).__name__} is not a fully connected network: {_EXPECTED}")
     refuse_nan(dict(real.named_parameters()), "parameter")
+    frozen = [name for name, p in real.named_parameters() if not p.requires_grad and p is not found[-1][1].bias]
+    if frozen:
+        raise InputError(f"parameter {frozen[0]} is frozen, where other laws hold: {_EXPECTED}, as by requires_grad_()")
     _check_rescalings(real, [m for _, m in found])
     dot = {name: f"{name}." if name else "" for name, _ in found}
     return [

@@ -5,19 +5,19 @@ In squares of the weights H(c) is a convex polyhedron P of flows through the net
 with c < 0 sheds -c, and inputs, biases and outputs are open. H(c) is P once for each choice of signs, glued where a
 weight is zero. So a sign can change exactly if P has a point where that weight is zero, and H(c) has ``2^f``
 components, f the number of weights that are positive all over P. For two layers H(c) is a product of quadrics (Nurisso,
-Leroy, Vaccarino 2024), with Betti numbers in closed form.
+Leroy, Vaccarino 2024); its holes at any depth are counted in `gradlaws.geometry.betti`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb, prod
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from gradlaws.errors import InputError
+from gradlaws.geometry.betti import Betti, invariant_betti
 from gradlaws.geometry.chain import imbalances, read_chain
 
 _ZERO = 1e-12
@@ -52,7 +52,7 @@ class Components:
         imbalances: the values c of the laws, for each hidden layer.
         frozen: signs that cannot change.
         effective: components up to permutations and rescalings of units whose c has one sign: as sets of functions.
-        betti: Betti numbers of the set, of two layers; None of deeper networks.
+        holes: Betti numbers of the set, or bounds, and what they rest on.
         cones: units ``(layer, number)`` with c = 0: the set is connected there, but only through a point that gradient
             flow takes forever to reach, so that their signs are frozen too.
     """
@@ -62,13 +62,18 @@ class Components:
     imbalances: tuple[tuple[float, ...], ...]
     frozen: tuple[FrozenSign, ...]
     effective: int
-    betti: tuple[int, ...] | None
+    holes: Betti
     cones: tuple[tuple[int, int], ...]
 
     @property
     def count(self) -> int:
         """How many connected components the invariant set has."""
         return 2 ** len(self.frozen)
+
+    @property
+    def betti(self) -> tuple[int, ...] | None:
+        """Betti numbers of the set, None where they are not known: then `holes` has bounds."""
+        return self.holes.numbers
 
     @property
     def obstructed(self) -> bool:
@@ -99,8 +104,7 @@ class Components:
             f"  hidden units     {len(values)}: "
             + ", ".join(f"{int(flags.sum())} with c {kind}" for kind, flags in kinds.items()),
         ]
-        if self.betti is not None:
-            lines.append(f"  Betti numbers    {_shown(self.betti)}")
+        lines.append(f"  Betti numbers    {self.holes}")
         lines += [f"  frozen           {sign}" for sign in self.frozen[:8]]
         if len(self.frozen) > 8:
             lines.append(f"  ...              and {len(self.frozen) - 8} more")
@@ -131,7 +135,6 @@ def components(model: nn.Module) -> Components:
         for i, row, column, unit in places
     ]
     groups = [sum(place[0] == i for place in places) for i in range(len(layers))]
-    betti = betti_numbers(widths[0] + biased[0], widths[2], *_census(values[0])) if len(layers) == 2 else None
     cones = [(i + 1, k) for i, k in _cones(widths, biased, values)]
     return Components(
         model=type(model).__name__,
@@ -139,28 +142,9 @@ def components(model: nn.Module) -> Components:
         imbalances=tuple(tuple(c.tolist()) for c in values),
         frozen=tuple(signs),
         effective=prod(size + 1 for size in groups),
-        betti=betti,
+        holes=invariant_betti(widths, biased, values, [place[:3] for place in places]),
         cones=tuple(cones),
     )
-
-
-def betti_numbers(inner: int, outer: int, positive: int, negative: int) -> tuple[int, ...]:
-    """Betti numbers of the product of the quadrics ``|w|^2 - |a|^2 = c`` of two-layer networks.
-
-    Args:
-        inner: d, weights into a unit, its bias included.
-        outer: e, weights out of it.
-        positive: units with c > 0, each a sphere of dimension d - 1 up to homotopy.
-        negative: units with c < 0, each a sphere of dimension e - 1; those with c = 0 are contractible.
-    """
-    for number, least in ((inner, 1), (outer, 1), (positive, 0), (negative, 0)):
-        if number < least:
-            raise InputError(f"{(inner, outer, positive, negative)} are no sizes: expected d, e > 0 and counts >= 0")
-    numbers = [0] * (positive * (inner - 1) + negative * (outer - 1) + 1)
-    for i in range(positive + 1):
-        for j in range(negative + 1):
-            numbers[i * (inner - 1) + j * (outer - 1)] += comb(positive, i) * comb(negative, j)
-    return tuple(numbers)
 
 
 def frozen_places(
@@ -221,10 +205,6 @@ def _cleaned(c: Tensor, inner: Tensor, outer: Tensor) -> Tensor:
     return torch.where(c.abs() <= _ZERO * size, 0.0, c)
 
 
-def _census(c: Tensor) -> tuple[int, int]:
-    return int((c > 0).sum()), int((c < 0).sum())
-
-
 def _cones(widths: Sequence[int], biased: Sequence[bool], values: Sequence[Tensor]) -> list[tuple[int, int]]:
     """Units with c = 0 at which a sign can change in the tip of a cone only."""
     found = []
@@ -236,10 +216,3 @@ def _cones(widths: Sequence[int], biased: Sequence[bool], values: Sequence[Tenso
 
 def _many(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
-
-
-def _shown(betti: Sequence[int]) -> str:
-    """All of them, or those that are not zero."""
-    if len(betti) <= 12:
-        return " ".join(map(str, betti))
-    return ", ".join(f"b_{k} = {b}" for k, b in enumerate(betti) if b)

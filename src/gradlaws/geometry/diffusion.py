@@ -72,8 +72,10 @@ def diffuse(
     """
     read = read_operator(operator)
     start, scales = _start(x, read.size), _times(times)
-    if not 0 < tolerance < 1:
-        raise InputError(f"a tolerance of {tolerance} makes no sense: expected a number between 0 and 1, such as 1e-12")
+    if not isinstance(tolerance, int | float) or not 0 < tolerance < 1:
+        raise InputError(
+            f"a tolerance of {tolerance!r} makes no sense: expected a number between 0 and 1, such as 1e-12"
+        )
     given = (None, None) if spectrum is None else _ends(spectrum)
     longest = float(scales.max(initial=0.0))
     interval, sure = _interval(read, given, start, longest)
@@ -205,7 +207,10 @@ def _ends(spectrum: Any) -> tuple[float | None, float | None]:
 
 
 def _start(x: Any, size: int) -> Array:
-    values = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
+    try:
+        values = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
+    except ValueError:
+        raise InputError(f"the rows of x have different lengths: expected [{size}] or [{size}, k]") from None
     if values.dtype.kind not in "biuf":
         raise InputError(f"x has entries of type {values.dtype}: expected real numbers")
     if values.ndim not in (1, 2) or len(values) != size:

@@ -164,15 +164,23 @@ def dimension_course(
         inputs: ``[N, ...]``.
         checkpoints: may be a generator that trains in between.
         **options: of `batch_dimension`.
+
+    Raises:
+        InputError: a checkpoint does not fit the module, or as for `batch_dimension`.
     """
     duplicate, found = _double(module), []
-    for state in checkpoints:
-        duplicate.load_state_dict(state)
+    for number, state in enumerate(checkpoints):
+        try:
+            duplicate.load_state_dict(state)
+        except RuntimeError as error:
+            raise InputError(f"checkpoint {number} is not one of this module: {error}") from error
         found.append(batch_dimension(duplicate, inputs, **options))
     return found
 
 
 def _double(module: nn.Module) -> nn.Module:
+    if not isinstance(module, nn.Module):
+        raise InputError(f"{type(module).__name__} has no weights: expected a torch module")
     return copy.deepcopy(module).double().cpu()
 
 

@@ -31,12 +31,18 @@ def expand(
     Raises:
         InputError: shapes that do not fit, a unit without a copy, or a negative label.
     """
+    if not (isinstance(incoming, Tensor) and isinstance(outgoing, Tensor)):
+        raise InputError("weights are no tensors: expected [r, inputs] and [outputs, r]")
     r = len(incoming)
     if incoming.dim() != 2 or outgoing.dim() != 2 or outgoing.shape[1] != r:
         raise InputError(
             f"expected weights [r, inputs] and [outputs, r], got {list(incoming.shape)} and {list(outgoing.shape)}"
         )
-    if min(labels, default=-1) < 0 or not set(range(r)) <= set(labels):
+    if (
+        not all(isinstance(label, int) for label in labels)
+        or min(labels, default=-1) < 0
+        or not set(range(r)) <= set(labels)
+    ):
         raise InputError(f"labels {list(labels)}: expected each of 0 to {r - 1} at least once, and no negative number")
     wide_in = incoming.new_empty(len(labels), incoming.shape[1])
     wide_out = outgoing.new_empty(len(outgoing), len(labels))

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from gradlaws.errors import InputError
 from gradlaws.flows.momentum import velocity_of
 from gradlaws.geometry.dimension import Dimension, batch_dimension
-from gradlaws.geometry.jacobian import Inputs, Jacobian
+from gradlaws.geometry.jacobian import Inputs, Jacobian, pulled, refuse_nan
 from gradlaws.geometry.range_finder import rank_of
 from gradlaws.laws.answer import laws as laws_of
 from gradlaws.laws.gram import GramLaw
-from gradlaws.laws.law import Law, gradients
+from gradlaws.laws.law import Law
 from gradlaws.laws.skew import SkewLaw
 
 _PROBES = 20
@@ -69,12 +69,12 @@ def fibre(
     Args:
         module: it is copied to float64.
         inputs: ``[N, ...]``; enough that every open unit is seen to be, or units show as hidden symmetries.
-        laws: of the architecture; found with `gradlaws.laws` if not given.
+        laws: of the architecture, under gradient flow; found with `gradlaws.laws` if not given.
         symmetries: other known tangent directions, ``[m, D]``, parameters in the order of the module.
         **options: of `batch_dimension`.
 
     Raises:
-        InputError: a symmetry changes the outputs.
+        InputError: a symmetry changes the outputs, a law is one of another module, or a number is NaN.
     """
     dimension = batch_dimension(module, inputs, **options)
     real = copy.deepcopy(module).double().cpu()
@@ -84,15 +84,25 @@ def fibre(
         laws = laws_of(real, tuple(x.double() if x.is_floating_point() else x for x in example), lower_only=True).laws
     theta = {name: p.detach() for name, p in real.named_parameters() if p.requires_grad}
     empty = torch.zeros(0, dimension.parameters, dtype=torch.float64)
-    by_laws = torch.cat([empty, *(gradients(law, theta) for law in laws)])
+    by_laws = torch.cat([empty, *(_gradients(law, theta) for law in laws)])
     turned = torch.cat([empty, *(_rotations(law, theta) for law in laws if isinstance(law, GramLaw))])
     probes = _probes(real, given)
-    known = empty if symmetries is None else symmetries.double()
+    known = empty if symmetries is None else _tangents(symmetries, dimension.parameters)
+    if bool(_moves(probes, by_laws).any()):
+        raise InputError("a given law is none of this module: expected those of gradlaws.laws(module, inputs)")
     if bool(_moves(probes, known).any()):
         raise InputError("a given symmetry changes the outputs to first order: expected tangents of the fibre, [m, D]")
     turned = turned[~_moves(probes, turned)]
     ranks = [rank_of(_unit(torch.cat(rows))).rank for rows in ([by_laws], [by_laws, turned], [by_laws, turned, known])]
     return Fibre(dimension, ranks[0], ranks[1] - ranks[0], ranks[2] - ranks[1])
+
+
+def _gradients(law: Law, theta: dict[str, Tensor]) -> Tensor:
+    """``[count, D]``, by reverse mode, which needs no D directions."""
+    with torch.inference_mode(False), torch.enable_grad():
+        direction = {name: torch.zeros_like(x).requires_grad_() for name, x in theta.items()}
+        image = law.derivative(theta, direction).reshape(-1)
+        return pulled(image, list(direction.values()), torch.eye(len(image), dtype=image.dtype))
 
 
 def _rotations(law: GramLaw, theta: dict[str, Tensor]) -> Tensor:
@@ -109,6 +119,16 @@ def _rotations(law: GramLaw, theta: dict[str, Tensor]) -> Tensor:
     one, zero = torch.ones((), dtype=torch.float64), tuple(torch.zeros_like(p) for p in theta.values())
     parts = torch.autograd.functional.jacobian(momentum, zero)
     return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+
+def _tangents(symmetries: Tensor, parameters: int) -> Tensor:
+    if not isinstance(symmetries, Tensor) or symmetries.dim() != 2 or symmetries.shape[1] != parameters:
+        shape = list(symmetries.shape) if isinstance(symmetries, Tensor) else type(symmetries).__name__
+        raise InputError(
+            f"symmetries are {shape}: expected a tensor [m, {parameters}] of tangents, one number a weight"
+        )
+    refuse_nan({"symmetries": symmetries}, "tensor")
+    return symmetries.detach().double().cpu()
 
 
 def _probes(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:

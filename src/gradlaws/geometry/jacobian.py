@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -34,7 +36,13 @@ class Jacobian:
         refuse_nan({str(i): x for i, x in enumerate(given)}, "input")
         with torch.inference_mode(False), torch.enable_grad():
             self._theta = [p.requires_grad_() for p in theta.values()]
-            found = functional_call(module, theta, given)
+            try:
+                found = functional_call(module, theta, given)
+            except RuntimeError as error:
+                sizes = ", ".join(str(list(x.shape)) for x in given)
+                raise InputError(
+                    f"{name} fails on inputs {sizes} ({error}): expected what its forward takes"
+                ) from error
             if not isinstance(found, Tensor):
                 raise InputError(f"{name} returns {type(found).__name__}: expected one tensor")
             if not found.requires_grad:
@@ -51,17 +59,9 @@ class Jacobian:
         """``J^T c`` for each row: ``[m, outputs]`` to ``[m, D]``."""
         shaped = cotangents.to(self.value).reshape(-1, *self.value.shape)
         try:
-            parts = torch.autograd.grad(
-                self._outputs,
-                self._theta,
-                shaped,
-                retain_graph=True,
-                is_grads_batched=True,
-                materialize_grads=True,
-            )
+            return pulled(self._outputs, self._theta, shaped)
         except RuntimeError:  # an operation whose derivative cannot be batched
             return torch.stack([torch.cat([p.flatten() for p in self._one(c)]) for c in shaped])
-        return torch.cat([part.flatten(1) for part in parts], dim=1)
 
     def kernel(self, cotangent: Tensor) -> Tensor:
         """``J J^T c`` for c ``[outputs]``."""
@@ -73,6 +73,17 @@ class Jacobian:
 
     def _one(self, cotangent: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(self._outputs, self._theta, cotangent, retain_graph=True, materialize_grads=True)
+
+
+def pulled(image: Tensor, sources: Sequence[Tensor], cotangents: Tensor) -> Tensor:
+    """``J^T c`` for each c of ``[m, *image]``, J the derivative of an image in its sources, used or not: ``[m, D]``."""
+    found = torch.autograd.grad(image, sources, cotangents, retain_graph=True, is_grads_batched=True, allow_unused=True)
+    count = len(cotangents)
+    parts = [
+        x.new_zeros(count, x.numel()) if g is None else g.reshape(count, -1)
+        for g, x in zip(found, sources, strict=True)
+    ]
+    return torch.cat(parts, dim=1)
 
 
 def refuse_nan(tensors: dict[str, Tensor], what: str) -> None:

@@ -225,6 +225,10 @@ def _shaken(values: Array) -> Array:
 def _velocity(objective: Objective, velocity: Mapping[str, Tensor]) -> Array:
     shapes = objective.shapes
     for name, x in velocity.items():
+        if not isinstance(x, Tensor):
+            raise InputError(
+                f"velocity {name!r} is {type(x).__name__}: expected a tensor in the shape of the parameter"
+            )
         if name not in shapes or tuple(x.shape) != shapes[name]:
             raise InputError(
                 f"velocity {name!r} of shape {list(x.shape)} fits no parameter: expected some of "

@@ -68,16 +68,16 @@ def chances(inputs: int, hidden: int, initialiser: str | tuple[float, float] = "
     Raises:
         InputError: sizes or variances are not positive, or scipy is missing.
     """
-    if inputs < 1 or hidden < 1:
+    if not all(isinstance(n, int) and n >= 1 for n in (inputs, hidden)):
         raise InputError(f"{inputs} inputs and {hidden} hidden units are no network: expected at least 1 of each")
     if isinstance(initialiser, str):
         if initialiser not in INITIALISERS:
             raise InputError(f"unknown initialiser {initialiser!r}: expected {', '.join(INITIALISERS)} or variances")
         of = {"kaiming": (2 / inputs, 2 / hidden), "xavier": (2 / (inputs + hidden), 2 / (hidden + 1))}
         initialiser = of[initialiser]
-    inner, outer = initialiser
-    if not (inner > 0 and outer > 0):
+    if not isinstance(initialiser, tuple | list) or len(initialiser) != 2 or not all(v > 0 for v in initialiser):
         raise InputError(f"variances {initialiser} make no sense: expected two positive numbers, of w and of a")
+    inner, outer = initialiser
     try:
         from scipy.special import fdtrc  # noqa: PLC0415 - only needed here
     except ImportError:
@@ -94,7 +94,9 @@ def simulate(make: Callable[[], nn.Module], draws: int = 1000, seed: int = 0) ->
         draws: how many.
         seed: of torch's random numbers, which are put back afterwards.
     """
-    if draws < 1:
+    if not callable(make):
+        raise InputError(f"cannot draw networks from {make!r}: expected a function that builds one, without arguments")
+    if not isinstance(draws, int) or draws < 1:
         raise InputError(f"{draws} draws tell nothing: expected at least 1")
     frozen, some, same, hidden = 0, 0, 0, 1
     with torch.random.fork_rng(devices=[]):

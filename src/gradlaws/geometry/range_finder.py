@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ _BLOCK = 256
 _CHUNK_NUMBERS = 2**25
 _SPARE = 10
 _CLEAR = 1e3
+_NOISE = 64 * torch.finfo(torch.float64).eps
+"""What rounding may leave of a row, relative to the longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +59,42 @@ def find_range(jacobian: Jacobian, generator: torch.Generator, on_progress: Prog
     most = min(jacobian.rows, jacobian.columns)
     if jacobian.rows <= min(2 * jacobian.columns, 2 * _BLOCK):
         return rank_of(_pulled(jacobian, torch.eye(jacobian.rows, dtype=torch.float64)))
-    basis, triangle = torch.zeros(0, jacobian.columns, dtype=torch.float64), torch.zeros(0, 0, dtype=torch.float64)
-    largest = 0.0
-    while len(triangle) < most + _SPARE:
-        count = min(_BLOCK, most + _SPARE - len(triangle))
+    basis = torch.zeros(0, jacobian.columns, dtype=torch.float64)
+    coordinates, largest, drawn, left = list[Tensor](), 0.0, 0, 0.0
+    while drawn < most + _SPARE:
+        count = min(_BLOCK, most + _SPARE - drawn)
         random = torch.randn(count, jacobian.rows, generator=generator, dtype=torch.float64)
         rows = _pulled(jacobian, random)
-        largest = max(largest, float(rows.norm(dim=1).max()))
-        basis, triangle, rest = _orthogonalised(basis, triangle, rows)
+        largest, drawn = max(largest, float(rows.norm(dim=1).max())), drawn + count
+        new, left = _directions(basis, rows, _NOISE * largest)
+        basis = torch.cat([basis, new])
+        coordinates.append(rows @ basis.T)
         if on_progress:
-            on_progress("Jacobian", len(triangle) / (most + _SPARE))
-        if rest <= 1e-13 * largest:
+            on_progress("Jacobian", drawn / (most + _SPARE))
+        if len(new) < count:
             break
-    return rank_of(triangle)
+    found = rank_of(torch.cat([torch.nn.functional.pad(x, (0, len(basis) - x.shape[1])) for x in coordinates]))
+    return replace(found, next=max(found.next, left))
 
 
-def _orthogonalised(basis: Tensor, triangle: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, float]:
-    """An orthonormal basis of all rows so far, their coordinates, and the least of what the new rows added."""
-    inside = rows @ basis.T
-    rows = rows - inside @ basis
-    again = rows @ basis.T
-    rows, inside = rows - again @ basis, inside + again
-    rest = float(rows.norm(dim=1).min())
-    q, r = torch.linalg.qr(rows.T)
-    grown = torch.zeros(len(triangle) + len(rows), len(basis) + q.shape[1], dtype=rows.dtype)
-    grown[: len(triangle), : len(basis)] = triangle
-    grown[len(triangle) :, : len(basis)], grown[len(triangle) :, len(basis) :] = inside, r.T
-    return torch.cat([basis, q.T]), grown, rest
+def _directions(basis: Tensor, rows: Tensor, noise: float) -> tuple[Tensor, float]:
+    """Orthonormal directions that rows add to a basis, as far as they are no noise, and the largest that is left out.
+
+    Directions of small singular values are inaccurate, for rounding is relative to the largest: where the rows are
+    nearly exhausted they would lie in the span of the basis again, unless they are made orthogonal to it once more.
+    """
+    q, r = torch.linalg.qr(_outside(basis, rows).T)
+    u, sizes, _ = torch.linalg.svd(r)
+    kept = int((sizes > noise).sum())
+    new = _outside(basis, (q @ u[:, :kept]).T)
+    return torch.linalg.qr(new.T)[0].T, float(sizes[kept]) if kept < len(sizes) else 0.0
+
+
+def _outside(basis: Tensor, rows: Tensor) -> Tensor:
+    """Rows without their parts along an orthonormal basis; twice is enough."""
+    for _ in range(2):
+        rows = rows - (rows @ basis.T) @ basis
+    return rows
 
 
 def _pulled(jacobian: Jacobian, cotangents: Tensor) -> Tensor:

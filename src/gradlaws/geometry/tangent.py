@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gradlaws.errors import InputError
 from gradlaws.geometry.diffusion import Progress, diffuse
-from gradlaws.geometry.jacobian import Inputs, Jacobian
+from gradlaws.geometry.jacobian import Inputs, Jacobian, refuse_nan
 
 
 class TangentKernel:
@@ -63,6 +63,9 @@ def linearised_training(
     """
     kernel = TangentKernel(module, inputs)
     start = kernel.outputs.double().cpu()
+    if not isinstance(targets, Tensor):
+        raise InputError(f"targets are {type(targets).__name__}: expected a tensor {list(start.shape)}")
+    refuse_nan({"targets": targets}, "tensor")
     if targets.shape != start.shape:
         raise InputError(f"targets have shape {list(targets.shape)}: expected that of the output, {list(start.shape)}")
     y = targets.detach().double().cpu()

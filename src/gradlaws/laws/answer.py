@@ -18,10 +18,11 @@ from gradlaws.flows.gradient import GradientFlow
 from gradlaws.flows.momentum import Descent
 from gradlaws.flows.read import Training, read_flow
 from gradlaws.laws.closure import Closure, Progress, refuse_if_too_large
-from gradlaws.laws.count import Count, Evidence, Status
+from gradlaws.laws.count import Count
 from gradlaws.laws.decayed import with_decay
 from gradlaws.laws.of_flow import laws_of_flow, refuse_what_flows_lack
-from gradlaws.laws.reason import why_open
+from gradlaws.laws.reason import UNASKED, why_open
+from gradlaws.laws.request import Request
 from gradlaws.laws.result import Answer
 from gradlaws.laws.run import Run
 from gradlaws.models.family import Family
@@ -139,68 +140,38 @@ def laws(
         asked = _asked(model, example_inputs, module_options, flow)
         if isinstance(asked, Flow):
             refuse_what_flows_lack(engine)
-            if isinstance(asked, DecayFlow):
-                return _decayed(asked, degree, lower_only, seed, primes, device, on_progress)
-            return laws_of_flow(asked, degree, lower_only, seed, primes, device, on_progress)
-        run = Run.start(asked, seed, primes, device, on_progress)
-        answer = _exact(run, degree, lower_only)
+        answer = _answered(asked, Request.of(primes, seed, device, on_progress), degree, lower_only)
         if engine == "both":
             return _numeric(model, example_inputs, seed, module_options, on_progress, answer)
         return answer
 
 
+def _answered(asked: Family | Flow, request: Request, degree: int | None, lower_only: bool) -> Answer:
+    """The exact answer; under weight decay it is what decay makes of the laws without it."""
+    if isinstance(asked, DecayFlow):
+        plain = asked.family if asked.metric.euclidean else asked.undecayed
+        return with_decay(asked, _answered(plain, request, degree, lower_only), request)
+    if isinstance(asked, Flow):
+        return laws_of_flow(asked, request, degree, lower_only)
+    return _exact(Run.start(asked, request), degree, lower_only)
+
+
 def _exact(run: Run, degree: int | None, lower_only: bool) -> Answer:
     """Laws, then the closure."""
-    started, family = time.perf_counter(), run.family
+    started, family, request = time.perf_counter(), run.family, run.request
     found = run.polynomial(degree) if degree is not None else run.structured()
     closure = None if lower_only else run.close(found.rank)
     if closure and closure.upper > found.rank and degree is None:
         found = run.search_further(found)
     upper = closure.upper if closure else family.dimension
-    notes = [*found.notes]
     if lower_only:
-        notes.append("no upper bound was asked for")
+        notes: tuple[str, ...] = (UNASKED,)
     else:
-        notes += [*why_open(family, found.rank, closure), *_at_smaller_size(family, closure, run.seed)]
+        notes = (*why_open(family, found.rank, closure), *_at_smaller_size(family, closure, request.seed))
         notes += _without_constants(run, found.rank, upper) if degree is None else ()
-    if found.rank < upper:
-        status = Status.BOUNDED
-    else:
-        status = Status.CERTAIN if found.failure_probability else Status.PROVED
-    evidence = Evidence(
-        primes=tuple(field.prime for field in run.fields),
-        seed=run.seed,
-        levels=closure.levels if closure else (),
-        assumptions=family.assumptions,
-        failure_probability=found.failure_probability,
-        seconds=time.perf_counter() - started,
-        notes=tuple(notes),
-    )
-    counted = Count(found.rank, upper, status, evidence, family.dimension)
+    seconds = time.perf_counter() - started
+    counted = found.counted(request, closure, family.dimension, family.assumptions, seconds, notes)
     return Answer(family.name, found.laws, counted, family.scope)
-
-
-def _decayed(
-    flow: DecayFlow,
-    degree: int | None,
-    lower_only: bool,
-    seed: int,
-    primes: Sequence[int],
-    device: str,
-    on_progress: Progress | None,
-) -> Answer:
-    """The laws without decay, then what decay makes of them."""
-    plain = flow.family if flow.metric.euclidean else flow.undecayed
-    base = laws(
-        plain,
-        degree=degree,
-        lower_only=lower_only,
-        seed=seed,
-        primes=primes,
-        device=device,
-        on_progress=on_progress,
-    )
-    return with_decay(flow, base, primes, device, on_progress)
 
 
 def _numeric(

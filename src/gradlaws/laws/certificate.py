@@ -174,7 +174,7 @@ def _refuse(family: Family, answer: Answer) -> None:
     name, count = family.name, answer.count
     if answer.model != name:
         raise InputError(f"the answer is about {answer.model!r}, not {name!r}: pass the model that was asked about")
-    if count.lower != count.upper:
+    if not count.complete:
         raise InputError(
             f"no certificate of {name}: the bounds {count.lower} and {count.upper} do not meet, and only a complete "
             "list of laws is certified"

@@ -121,6 +121,11 @@ def refuse_if_too_large(dimension: int) -> None:
         )
 
 
+def fits(dimension: int) -> bool:
+    """Whether the closure of a state space of this dimension fits in the memory of this machine."""
+    return memory_needed(dimension) <= memory_total()
+
+
 def memory_needed(dimension: int) -> int:
     """Bytes that the closure takes at its peak: about three dense float64 matrices."""
     return 3 * 8 * dimension**2

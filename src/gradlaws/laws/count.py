@@ -79,6 +79,19 @@ class Count:
                 f"seed {self.evidence.seed}, primes {self.evidence.primes}; please report this with the seed"
             )
 
+    @classmethod
+    def between(cls, lower: int, upper: int, evidence: Evidence, parameters: int) -> Count:
+        """The count of explicit laws below a proved bound, with the status that the two and the evidence deserve."""
+        if lower < upper:
+            return cls(lower, upper, Status.BOUNDED, evidence, parameters)
+        status = Status.CERTAIN if evidence.failure_probability else Status.PROVED
+        return cls(lower, upper, status, evidence, parameters)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the bounds meet."""
+        return self.lower == self.upper
+
     @property
     def lie_dimension(self) -> int:
         """The proved lower bound of dim Lie at a generic point."""
@@ -94,5 +107,5 @@ class Count:
         return self.status.value
 
     def __str__(self) -> str:
-        number = str(self.lower) if self.lower == self.upper else f"{self.lower} to {self.upper}"
+        number = str(self.lower) if self.complete else f"{self.lower} to {self.upper}"
         return f"{number} {self.verdict}"

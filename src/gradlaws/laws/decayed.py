@@ -7,7 +7,6 @@ of ``grad H(theta)``. Nothing else is conserved (Marcotte, Gribonval, Peyre 2025
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,21 +14,21 @@ import torch
 from torch import Tensor
 
 from gradlaws.errors import UnsupportedError
-from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
 from gradlaws.exact.polynomial import Polynomial, constant
 from gradlaws.exact.ring import Reals, Ring
 from gradlaws.flows.damping import Damping
 from gradlaws.flows.decay import DecayFlow
 from gradlaws.flows.logs import log_of
 from gradlaws.flows.metric import Power
-from gradlaws.laws.closure import Progress, close, memory_needed, memory_total
-from gradlaws.laws.count import Count, Status
+from gradlaws.laws.closure import close, fits
+from gradlaws.laws.count import Count
 from gradlaws.laws.gather import GatherLaw
 from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.independence import independent
 from gradlaws.laws.law import Law, Point
 from gradlaws.laws.mirror import MirrorLaw
 from gradlaws.laws.polynomial import PolynomialLaw
+from gradlaws.laws.request import Request
 from gradlaws.laws.result import Answer
 from gradlaws.laws.sums import FrozenLaw, SumLaw
 from gradlaws.models.family import Shapes, size
@@ -175,13 +174,7 @@ def _over(factor: Tensor, x: Tensor, like: Tensor) -> Tensor:
     return factor.reshape(*factor.shape, *[1] * axes)
 
 
-def with_decay(
-    flow: DecayFlow,
-    base: Answer,
-    primes: Sequence[int] = DEFAULT_PRIMES[:2],
-    device: str = "cpu",
-    on_progress: Progress | None = None,
-) -> Answer:
+def with_decay(flow: DecayFlow, base: Answer, request: Request) -> Answer:
     """The answer for a decayed flow from that without decay.
 
     The laws are those with homogeneous gradients. What bounds the number without decay bounds it with decay too: of D
@@ -189,20 +182,16 @@ def with_decay(
     """
     laws = tuple(DecayedLaw(law, flow.decay) for law in base.laws if homogeneity(law) is not None)
     complete = len(laws) == len(base.laws)
-    field, stream = PrimeField(primes[0], device), torch.Generator().manual_seed(base.evidence.seed * 64 + _STREAM)
+    field, stream = request.fields[0], request.stream(_STREAM)
     lower = base.count.lower if complete else independent(laws, flow, field, stream).rank
     upper, levels, notes = base.count.upper, base.evidence.levels, list(base.evidence.notes)
-    if lower < upper and memory_needed(flow.dimension) <= memory_total():
-        closure = close(flow, field, stream, lower, on_progress)
+    if lower < upper and fits(flow.dimension):
+        closure = close(flow, field, stream, lower, request.on_progress)
         if closure.upper < upper or not complete:
             upper, levels = min(upper, closure.upper), closure.levels
     notes += [f"no decayed form of {law.text}: not homogeneous" for law in base.laws if homogeneity(law) is None]
     notes.append("a law H of the flow without decay gives H(theta exp(int lambda)) where grad H is homogeneous")
     notes.append(f"state: {flow.decay.clock} and {flow.family.dimension} parameters")
-    if lower < upper:
-        status = Status.BOUNDED
-    else:
-        status = Status.CERTAIN if base.evidence.failure_probability else Status.PROVED
     evidence = replace(base.evidence, levels=levels, notes=tuple(notes))
-    counted = Count(lower, upper, status, evidence, flow.dimension)
+    counted = Count.between(lower, upper, evidence, flow.dimension)
     return Answer(base.model, laws, counted, base.scope, flow.title)

@@ -6,10 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
+from torch import Generator
 
 from gradlaws.errors import InputError
-from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
 from gradlaws.exact.polynomial import Polynomial
 from gradlaws.flows.decay import DecayFlow
 from gradlaws.flows.fields import Fields
@@ -21,8 +20,6 @@ from gradlaws.flows.momentum import MomentumFlow
 from gradlaws.flows.natural import NaturalFlow
 from gradlaws.flows.signs import SignFlow
 from gradlaws.laws.burg import BurgLaw, find_burg_laws
-from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memory_total
-from gradlaws.laws.count import Count, Evidence, Status
 from gradlaws.laws.exponential import ExponentialLaw, exponential_laws
 from gradlaws.laws.independence import independent
 from gradlaws.laws.inertia import proved_under_momentum
@@ -39,6 +36,8 @@ from gradlaws.laws.momentum import (
 )
 from gradlaws.laws.proof import EXPANSION_LIMIT, conserved, proved, tested_together
 from gradlaws.laws.rational import RationalLaw, rational_laws
+from gradlaws.laws.reason import UNASKED, why_open
+from gradlaws.laws.request import Found, Request
 from gradlaws.laws.result import Answer
 from gradlaws.laws.search import polynomial_laws, unknowns
 from gradlaws.laws.signs import SignLaw, proportional, sign_laws
@@ -48,45 +47,26 @@ from gradlaws.models.symbolic import Parametrised
 _AUTOMATIC = 2_000
 """Unknowns up to which the generic ansatz is tried unasked."""
 
-_STREAMS = 64
+_OWN = 32
+"""The first of the random streams that are used here."""
+
 _EXPANDED = (
     "every law is proved by exact polynomial identities: expanded along the fields, followed through the recorded "
     "program, or those of the Euclidean law that the metric turns into it"
 )
 
 
-def laws_of_flow(
-    flow: Flow,
-    degree: int | None = None,
-    lower_only: bool = False,
-    seed: int = 0,
-    primes: Sequence[int] = DEFAULT_PRIMES[:2],
-    device: str = "cpu",
-    on_progress: Progress | None = None,
-) -> Answer:
+def laws_of_flow(flow: Flow, request: Request, degree: int | None = None, lower_only: bool = False) -> Answer:
     """The laws of a flow, and whether there are others; options as in `gradlaws.laws`."""
-    started = time.perf_counter()
-    asked = _Asked(flow, tuple(PrimeField(prime, device) for prime in dict.fromkeys(primes)), seed, on_progress)
+    started, asked = time.perf_counter(), _Asked(flow, request)
     found = asked.polynomial(degree) if degree is not None else asked.structured()
-    closure = None if lower_only else asked.close(found.rank)
+    closure = None if lower_only else request.close(flow, found.rank, _OWN + 8)
     if closure and closure.upper > found.rank and degree is None:
         found = asked.further(found)
         found = asked.quotients(found) if closure.upper > found.rank else found
-    upper = closure.upper if closure else flow.dimension
-    if found.rank < upper:
-        status = Status.BOUNDED
-    else:
-        status = Status.CERTAIN if found.failure_probability else Status.PROVED
-    evidence = Evidence(
-        primes=tuple(field.prime for field in asked.fields),
-        seed=seed,
-        levels=closure.levels if closure else (),
-        assumptions=flow.assumptions,
-        failure_probability=found.failure_probability,
-        seconds=time.perf_counter() - started,
-        notes=(*found.notes, *_why_open(found.rank, closure, lower_only), *_state(flow)),
-    )
-    counted = Count(found.rank, upper, status, evidence, flow.dimension)
+    notes = ((UNASKED,) if lower_only else why_open(flow, found.rank, closure)) + _state(flow)
+    seconds = time.perf_counter() - started
+    counted = found.counted(request, closure, flow.dimension, flow.assumptions, seconds, notes)
     family = family_of(flow)
     return Answer(
         family.name if family else flow.title,
@@ -108,34 +88,16 @@ def family_of(flow: Flow) -> Family | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Confirmed laws with independent gradients, their rank, and how they were confirmed."""
-
-    laws: tuple[Law, ...]
-    rank: int
-    failure_probability: float
-    notes: tuple[str, ...]
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class _Asked:
     """One request."""
 
     flow: Flow
-    fields: tuple[PrimeField, ...]
-    seed: int
-    on_progress: Progress | None
+    request: Request
 
-    def __post_init__(self) -> None:
-        if not self.fields:
-            raise InputError(f"no prime given: expected at least one, for example {DEFAULT_PRIMES[0]}")
-        if not 0 <= self.seed < 2**57:
-            raise InputError(f"seed {self.seed} is out of range: expected a whole number from 0 to 2**57 - 1")
-
-    def structured(self) -> _Found:
+    def structured(self) -> Found:
         """Laws that a person would write, of each kind of flow."""
-        flow, field = self.flow.relaxed(), self.fields[0]
+        flow, field = self.flow.relaxed(), self.request.fields[0]
         if isinstance(flow, MomentumFlow):
             candidates: list[Law] = list(find_skew_laws(flow, field, self._stream(0)))
             candidates += find_burg_laws(flow, field, self._stream(14))
@@ -149,9 +111,9 @@ class _Asked:
             candidates = self._automatic(flow)
         return self._confirm(candidates, flow)
 
-    def polynomial(self, degree: int) -> _Found:
+    def polynomial(self, degree: int) -> Found:
         """All polynomial laws up to a degree, with powers of time under momentum and logarithms in mirror flows."""
-        flow, field = self.flow.relaxed(), self.fields[0]
+        flow, field = self.flow.relaxed(), self.request.fields[0]
         if isinstance(flow, SignFlow):
             raise InputError("laws of sign flow are linear, with signs: leave out the degree")
         if isinstance(flow, MomentumFlow):
@@ -159,9 +121,9 @@ class _Asked:
         wider = self._wider()
         return self._confirm(polynomial_laws(wider, degree, field, self._stream(2)), wider)
 
-    def further(self, found: _Found) -> _Found:
+    def further(self, found: Found) -> Found:
         """Add polynomial laws, with logarithms or powers of time, where the system is small."""
-        flow, field, more = self.flow.relaxed(), self.fields[0], list[Law]()
+        flow, field, more = self.flow.relaxed(), self.request.fields[0], list[Law]()
         if isinstance(flow, SignFlow):  # polynomials would know nothing of the signs
             return found
         if isinstance(flow, MomentumFlow):
@@ -176,26 +138,14 @@ class _Asked:
             again = self._confirm([*found.laws, *self._automatic(wider), *timed], wider)
         return again if again.rank > found.rank else found
 
-    def quotients(self, found: _Found) -> _Found:
+    def quotients(self, found: Found) -> Found:
         """Add rational laws of what was given as formulas."""
         flow, components = self.flow.relaxed(), self.flow.components()
         if components is None or not (isinstance(flow, Fields) or isinstance(family_of(flow), Parametrised)):
             return found
-        more = rational_laws(components, flow.state, self.fields[0], self._stream(15))
+        more = rational_laws(components, flow.state, self.request.fields[0], self._stream(15))
         again = self._confirm([*found.laws, *more], self._wider())
         return again if again.rank > found.rank else found
-
-    def close(self, lower: int) -> Closure | None:
-        """The best closure over the primes, tried in turn until it meets `lower`; None where memory forbids it."""
-        if memory_needed(self.flow.dimension) > memory_total():
-            return None
-        best: Closure | None = None
-        for i, field in enumerate(self.fields):
-            closure = close(self.flow, field, self._stream(8 + i), lower, self.on_progress)
-            best = closure if best is None or closure.upper < best.upper else best
-            if best.upper <= lower:
-                break
-        return best
 
     def _wider(self) -> Flow:
         """The flow, with logarithms where they have rational gradients that fit."""
@@ -206,25 +156,27 @@ class _Asked:
         """Polynomial laws of the highest degree that is cheap."""
         for degree in (4, 3, 2, 1):
             if unknowns(flow.dimension, degree) <= _AUTOMATIC:
-                found = polynomial_laws(flow, degree, self.fields[0], self._stream(5))
+                found = polynomial_laws(flow, degree, self.request.fields[0], self._stream(5))
                 return sorted(found, key=lambda law: law.degree)
         return []
 
-    def _confirm(self, candidates: Sequence[Law], flow: Flow) -> _Found:
+    def _confirm(self, candidates: Sequence[Law], flow: Flow) -> Found:
         """Drop what is false, then what is dependent."""
         components = self._expanded(flow) if candidates else None
         done = {id(law) for law in candidates if self._proved(law, flow, components)}
         open_laws = [law for law in candidates if id(law) not in done]
-        trials = tested_together(flow, open_laws, self.fields, self._stream(6)) if open_laws else []
+        trials = tested_together(flow, open_laws, self.request.fields, self._stream(6)) if open_laws else []
         false = {id(law) for law, trial in zip(open_laws, trials, strict=True) if not trial.held}
-        kept = independent([law for law in candidates if id(law) not in false], flow, self.fields[0], self._stream(7))
+        kept = independent(
+            [law for law in candidates if id(law) not in false], flow, self.request.fields[0], self._stream(7)
+        )
         eps = sum(trial.failure_probability for law, trial in zip(open_laws, trials, strict=True) if law in kept.laws)
         note = "laws without a proof were tested at random points" if eps else _EXPANDED
         entries = sum(law.count for law in kept.laws)
         notes = [note] * bool(kept.laws)
         if kept.rank < entries:
             notes.append(f"of {entries} entries {kept.rank} are independent")
-        return _Found(kept.laws, kept.rank, min(1.0, eps), tuple(notes))
+        return Found(kept.laws, kept.rank, min(1.0, eps), tuple(notes))
 
     def _expanded(self, flow: Flow) -> list[Polynomial] | None:
         """The fields as polynomials, where that is affordable."""
@@ -248,31 +200,15 @@ class _Asked:
             return all(proved_under_momentum(flow, scalar) for scalar in law.polynomials(flow.state))
         return components is not None and all(conserved(components, scalar) for scalar in law.polynomials(flow.state))
 
-    def _stream(self, stage: int) -> torch.Generator:
+    def _stream(self, stage: int) -> Generator:
         """Independent random numbers for each stage."""
-        return torch.Generator().manual_seed(self.seed * _STREAMS + 32 + stage)
+        return self.request.stream(_OWN + stage)
 
 
 def refuse_what_flows_lack(engine: str) -> None:
     """Raise InputError where the float64 engine is asked about another flow than gradient flow."""
     if engine != "exact":
         raise InputError(f"the {engine} engine knows gradient flow only: use engine='exact' for other flows")
-
-
-def _why_open(lower: int, closure: Closure | None, lower_only: bool) -> tuple[str, ...]:
-    """One sentence where the bounds differ."""
-    if lower_only:
-        return ("no upper bound was asked for",)
-    if closure is None:
-        return ("no upper bound at this size: the closure does not fit in memory",)
-    if closure.upper == lower:
-        return ()
-    if not closure.stagnated:
-        return (f"the closure was stopped after brackets of length {len(closure.levels)} with rank still growing",)
-    return (
-        f"brackets of length {len(closure.levels)} add nothing, so {closure.upper - lower} more independent laws exist "
-        "near a generic point (Frobenius), but not in a form that was searched",
-    )
 
 
 def _state(flow: Flow) -> tuple[str, ...]:

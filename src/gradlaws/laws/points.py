@@ -1,13 +1,12 @@
 """Small integers at which a program exists: parameters and samples where the roots that it takes are of squares.
 
 Half of all residues are squares. Samples are drawn until their radicands are; tokens are few, so where inputs are
-tokens entries of the point are drawn anew while that makes more radicands square, as `gradlaws.models.sampling` does.
+tokens entries of the point are drawn anew while that makes more radicands square, as `gradlaws.models.climb` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import log
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,14 @@ from torch import Tensor
 
 from gradlaws import check
 from gradlaws.check_program import Program, Residues, value_of
+from gradlaws.models.climb import climb
 from gradlaws.models.family import Family, Shapes
 from gradlaws.models.network import Network
 
 _TRIES = 2**13
 """Samples that are drawn before it is accepted that there are too few."""
 
-_CLIMB = 1_000
+_ROUNDS = 1_000
 _TRIAL = 64
 
 Samples = dict[str, Tensor]
@@ -34,7 +34,16 @@ def small_point(family: Family, magnitude: int, generator: torch.Generator, prog
     words = vocabularies(family)
     if program is None or not words or not any(step[0] == "root" for step in program.steps):
         return point
-    return _climb(program, point, _drawn(family, _TRIAL, 1, generator), words, magnitude, generator)
+    trial = _drawn(family, _TRIAL, 1, generator)  # of it only tokens matter: no radicand depends on cotangents
+    samples = flat_samples(trial)
+    return climb(
+        point,
+        lambda count: _signed(count, magnitude, generator),
+        lambda theta: _missing(program, theta, samples),
+        _groups(trial, words),
+        _ROUNDS,
+        generator,
+    )
 
 
 def small_samples(
@@ -109,41 +118,17 @@ def _exists(program: Program, theta: list[int], sample: list[int]) -> bool:
 # ---- points for tokens -----------------------------------------------------------------------------------------------
 
 
-def _climb(
-    program: Program, point: Tensor, trial: Samples, words: Iterable[str], magnitude: int, generator: torch.Generator
-) -> Tensor:
-    """The point after many small changes, each kept if it makes more radicands square, of every token at every place.
-
-    Entries of the trial that are not tokens do not matter: radicands of models of tokens do not depend on cotangents.
-    """
-    samples, groups = flat_samples(trial), _groups(trial, words)
-    missing = _missing(program, point, samples)
-    for _ in range(_CLIMB):
-        if all(any(missing[i] == 0 for i in group) for group in groups):
-            break
-        moved = point.clone()
-        width = max(1, len(point) // _TRIAL)
-        start = int(torch.randint(0, len(point), (1,), generator=generator))
-        moved[start : start + width] = _signed(len(moved[start : start + width]), magnitude, generator)
-        other = _missing(program, moved, samples)
-        if _merit(other, groups) >= _merit(missing, groups):
-            point, missing = moved, other
-    return point
-
-
-def _groups(trial: Samples, words: Iterable[str]) -> list[list[int]]:
-    """Numbers of the samples with the same token at the same place."""
+def _groups(trial: Samples, words: Iterable[str]) -> Tensor:
+    """Which samples have the same token at the same place: truth values ``[groups, samples]``."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for name in words:
         for number, rows in enumerate(trial[name].flatten(1, -2).tolist()):
             for place, row in enumerate(rows):
                 groups.setdefault((name, place, *row), []).append(number)
-    return list(groups.values())
-
-
-def _merit(missing: list[int], groups: list[list[int]]) -> float:
-    """Grows with the number of samples, in every group, that have nearly all their radicands square."""
-    return sum(log(sum(4.0 ** -min(missing[i], 100) for i in group)) for group in groups)
+    members = torch.zeros(len(groups), _TRIAL, dtype=torch.bool)
+    for group, numbers in zip(members, groups.values(), strict=True):
+        group[numbers] = True
+    return members
 
 
 class _Counting(Residues):
@@ -166,11 +151,10 @@ class _Counting(Residues):
             return 1
 
 
-def _missing(program: Program, point: Tensor, samples: list[list[int]]) -> list[int]:
+def _missing(program: Program, point: Tensor, samples: list[list[int]]) -> Tensor:
     """For each sample, how many roots and reciprocals do not exist."""
     field = _Counting(program.prime, len(samples))
     values: list[Any] = [*point.tolist(), *np.array(samples).T]
     for step in program.steps:
         values.append(field.reduce(value_of(step, values, field)))
-    found: list[int] = field.missing.tolist()
-    return found
+    return torch.from_numpy(field.missing)

@@ -39,7 +39,7 @@ class Answer:
     @property
     def complete(self) -> bool:
         """Whether every other law is a function of these."""
-        return self.count.lower == self.count.upper
+        return self.count.complete
 
     def __str__(self) -> str:
         lines = [f"{self.model}: {self.count} independent laws, {self.count.parameters} parameters"]

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from gradlaws.errors import InputError
-from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
 from gradlaws.flows.flow import Flow
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.laws.blocks import find_block_laws
 from gradlaws.laws.closed_form import closed_rank
-from gradlaws.laws.closure import Closure, Progress, close, memory_needed, memory_total
+from gradlaws.laws.closure import Closure, memory_total
 from gradlaws.laws.independence import independent
 from gradlaws.laws.law import Law
 from gradlaws.laws.peeling import peeled
 from gradlaws.laws.proof import covers, proved, tested_together
 from gradlaws.laws.rational import rational_laws
+from gradlaws.laws.request import Found, Request
 from gradlaws.laws.search import polynomial_laws, unknowns
 from gradlaws.laws.sparse import find_sparse_laws
 from gradlaws.laws.structured import find_gram_laws
@@ -31,57 +29,32 @@ _AUTOMATIC_UNKNOWNS = 2_000
 ENTRIES_LIMIT = 3_000
 """Parameters up to which every single entry is looked at."""
 
-_STREAMS = 64
 _RANK_WORK = 2 * 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Confirmed laws with independent gradients.
-
-    Args:
-        laws: the bundles.
-        rank: how many scalar laws among them are independent; proved once the laws are.
-        failure_probability: that some law is false although it passed its tests; 0 where all are proved.
-        notes: how they were confirmed.
-    """
-
-    laws: tuple[Law, ...]
-    rank: int
-    failure_probability: float
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Run:
-    """A family under gradient flow, with the fields, seed and listener of one request."""
+    """A family under gradient flow, and one request about it."""
 
     family: Family
     flow: Flow
     relaxed: Flow
-    fields: tuple[PrimeField, ...]
-    seed: int
-    on_progress: Progress | None
+    request: Request
 
     @classmethod
-    def start(cls, family: Family, seed: int, primes: Sequence[int], device: str, on_progress: Progress | None) -> Run:
-        """Check the options.
+    def start(cls, family: Family, request: Request) -> Run:
+        """Check the size.
 
         Raises:
-            InputError: an option is out of range, or one gradient does not fit in memory.
+            InputError: one gradient does not fit in memory.
         """
-        if not primes:
-            raise InputError(f"no prime given: expected at least one, for example {DEFAULT_PRIMES[0]}")
-        if not 0 <= seed < 2**57:
-            raise InputError(f"seed {seed} is out of range: expected a whole number from 0 to 2**57 - 1")
-        fields = tuple(PrimeField(prime, device) for prime in dict.fromkeys(primes))
         need = 8 * (64 if isinstance(family, Network) else 10) * family.dimension
         if need > memory_total():
             raise InputError(
                 f"{family.name} has {family.dimension} parameters and needs about {need / 2**30:.0f} GiB for a few "
                 "exact gradients: use narrower layers of the same shape"
             )
-        return cls(family, cls.flow_of(family), cls.flow_of(family.relaxed()), fields, seed, on_progress)
+        return cls(family, cls.flow_of(family), cls.flow_of(family.relaxed()), request)
 
     def structured(self) -> Found:
         """Quadratic and linear laws that a person would write.
@@ -89,17 +62,19 @@ class Run:
         Axes of tensors, their parts and folds are looked at, at any size; of other families than networks also every
         single entry, while there are few enough.
         """
-        field = self.fields[0]
+        field = self.request.fields[0]
         if isinstance(self.family, Network):
-            return self._confirm(find_gram_laws(self.flow, field, self._stream(0)))
-        laws = find_block_laws(self.relaxed, field, self._stream(5), self.family.tables, self.on_progress)
+            return self._confirm(find_gram_laws(self.flow, field, self.request.stream(0)))
+        laws = find_block_laws(
+            self.relaxed, field, self.request.stream(5), self.family.tables, self.request.on_progress
+        )
         if self.flow.dimension <= ENTRIES_LIMIT:
-            laws += find_sparse_laws(self.relaxed, field, self._stream(0))
+            laws += find_sparse_laws(self.relaxed, field, self.request.stream(0))
         return self._confirm(laws)
 
     def polynomial(self, degree: int) -> Found:
         """All polynomial laws up to a degree."""
-        basis = polynomial_laws(self.relaxed, degree, self.fields[0], self._stream(1))
+        basis = polynomial_laws(self.relaxed, degree, self.request.fields[0], self.request.stream(1))
         found = self._confirm(basis)
         note = (
             f"generic ansatz: the polynomial laws of degree 1 to {degree} form a space of dimension {len(basis)}, "
@@ -111,7 +86,7 @@ class Run:
         """Add polynomial laws of the highest degree that is cheap, then rational ones, if there are any others."""
         for degree in _AUTOMATIC_DEGREES:
             if unknowns(self.flow.dimension, degree) <= _AUTOMATIC_UNKNOWNS:
-                basis = polynomial_laws(self.relaxed, degree, self.fields[0], self._stream(2))
+                basis = polynomial_laws(self.relaxed, degree, self.request.fields[0], self.request.stream(2))
                 more = self._confirm([*found.laws, *basis])
                 note = f"no polynomial of degree at most {degree} gives another independent law"
                 found = more if more.rank > found.rank else replace(found, notes=(*found.notes, note))
@@ -121,21 +96,14 @@ class Run:
     def _search_quotients(self, found: Found) -> Found:
         """Add rational laws of a small parametrisation."""
         shapes, gradient = self.family.parameters, list(self.family.expanded_gradient())
-        more = self._confirm([*found.laws, *rational_laws(gradient, shapes, self.fields[0], self._stream(6))])
+        more = self._confirm(
+            [*found.laws, *rational_laws(gradient, shapes, self.request.fields[0], self.request.stream(6))]
+        )
         return more if more.rank > found.rank else found
 
     def close(self, lower: int) -> Closure | None:
-        """The best closure over the primes, tried in turn until it meets `lower`; None where memory forbids it."""
-        if memory_needed(self.flow.dimension) > memory_total():
-            return None
-        best: Closure | None = None
-        for i, field in enumerate(self.fields):
-            closure = close(self.flow, field, self._stream(8 + i), lower, self.on_progress)
-            if best is None or closure.upper < best.upper:
-                best = closure
-            if best.upper <= lower:
-                break
-        return best
+        """The best closure, which may stop at `lower`; None where memory forbids it."""
+        return self.request.close(self.flow, lower, stage=8)
 
     @staticmethod
     def flow_of(family: Family) -> Flow:
@@ -146,7 +114,9 @@ class Run:
         """Drop what is false, then what is dependent."""
         proofs = [proved(self.family, law) for law in candidates]
         open_laws = [law for law, done in zip(candidates, proofs, strict=True) if not done]
-        trials = tested_together(self.relaxed, open_laws, self.fields, self._stream(3)) if open_laws else []
+        trials = (
+            tested_together(self.relaxed, open_laws, self.request.fields, self.request.stream(3)) if open_laws else []
+        )
         false = {id(law) for law, trial in zip(open_laws, trials, strict=True) if not trial.held}
         kept = [law for law in candidates if id(law) not in false]
         notes = self._how(bool(kept), bool(open_laws))
@@ -178,7 +148,7 @@ class Run:
                 )
                 return closed_rank(self.family), tuple(kept)
             return self._peeled(kept, total, notes)
-        found = independent(kept, self.relaxed, self.fields[0], self._stream(4))
+        found = independent(kept, self.relaxed, self.request.fields[0], self.request.stream(4))
         entries = sum(law.count for law in found.laws)
         if found.rank < entries:
             notes.append(f"of {entries} entries {found.rank} are independent")
@@ -192,7 +162,3 @@ class Run:
             others = ", ".join(law.text for law in kept if law not in laws)
             notes.append(f"also conserved, but not counted as independent: {others}")
         return rank, laws
-
-    def _stream(self, stage: int) -> torch.Generator:
-        """Independent random numbers for each stage."""
-        return torch.Generator().manual_seed(self.seed * _STREAMS + stage)

@@ -22,8 +22,13 @@ def load_factory(text: str) -> tuple[nn.Module, Any]:
     """Call ``factory()`` of ``file.py``; it returns a module and the example inputs of its forward.
 
     Raises:
-        InputError: the file or the function is not there, fails, or returns something else.
+        InputError: this is no factory, or the file or the function is not there, fails, or returns something else.
     """
+    if not is_factory(text):
+        raise InputError(
+            f"cannot get weights from {text!r}: expected FILE.py:FACTORY, a function that returns "
+            "(module, example_inputs)"
+        )
     path, _, name = text.rpartition(":")
     factory = getattr(_run(Path(path)), name, None)
     if not callable(factory):

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from gradlaws.errors import UnsupportedError
 from gradlaws.exact.field import PrimeField
+from gradlaws.models.climb import climb
 
 ROOT_LIMIT = 12
 """Radicands that may have to be squares at once: an instance is kept with probability 2**-ROOT_LIMIT at worst."""
 
 _BATCH_NUMBERS = 2**23
 _TRIAL = 256
-_CLIMB = 300
+_ROUNDS = 300
 
 
 class Sampled(Protocol):
@@ -87,7 +88,7 @@ def good_parameters(family: Sampled, count: int, field: PrimeField, generator: t
     """Rows of parameters with square radicands for many instances ``[count, D]``; random where there are no roots."""
     if family.free_roots or not _has_roots(family, field):
         return field.random((count, family.dimension), generator)
-    return torch.cat([_climb(family, field, generator) for _ in range(count)])
+    return torch.stack([_moved(family, field, generator) for _ in range(count)])
 
 
 def _has_roots(family: Sampled, field: PrimeField) -> bool:
@@ -97,31 +98,23 @@ def _has_roots(family: Sampled, field: PrimeField) -> bool:
     return bool(family.squares(theta, family.uniform(1, field, generator), field))
 
 
-def _climb(family: Sampled, field: PrimeField, generator: torch.Generator) -> Tensor:
-    """One row of parameters with square radicands for many instances, and for some with each token at each place.
-
-    Tokens are few, so their radicands cannot be made square by drawing other inputs: blocks of parameters are
-    redrawn instead while that helps. Any point is as good as any other for what is proved there.
-    """
-    theta = field.random((1, family.dimension), generator)
+def _moved(family: Sampled, field: PrimeField, generator: torch.Generator) -> Tensor:
+    """One row of parameters ``[D]`` with square radicands for many instances, some with each token at each place."""
+    theta = field.random((family.dimension,), generator)
     trial = family.uniform(_TRIAL, field, generator)
-    groups = _token_groups(family, trial)
-    squares = family.squares(theta, trial, field)
-    for _ in range(_CLIMB):
-        if not squares or _enough(squares, groups):
-            break
-        moved = theta.clone()
-        start = int(torch.randint(0, family.dimension, (1,), generator=generator))
-        block = slice(start, start + max(1, family.dimension // 64))
-        moved[:, block] = field.random(tuple(moved[:, block].shape), generator)
-        other = family.squares(moved, trial, field)
-        if _merit(other, groups) >= _merit(squares, groups):
-            theta, squares = moved, other
-    return theta
+    return climb(
+        theta,
+        lambda count: field.random((count,), generator),
+        lambda theta: _lacking(family.squares(theta[None], trial, field)),
+        _token_groups(family, trial),
+        _ROUNDS,
+        generator,
+        least=_TRIAL // 20,
+    )
 
 
 def _token_groups(family: Sampled, instance: dict[str, Tensor]) -> Tensor:
-    """Which examples hold which token at which position, after all of them: truth values ``[groups, count]``."""
+    """Which examples hold which token at which position: truth values ``[groups, count]``, and all in a group too."""
     groups = [torch.ones(1, len(next(iter(instance.values()))), dtype=torch.bool)]
     for name, rows in family.vocabularies.items():
         tokens = instance[f"input {name}"].flatten(1).cpu()
@@ -142,14 +135,6 @@ def _all_square(squares: list[Tensor]) -> Tensor:
     return total
 
 
-def _enough(squares: list[Tensor], groups: Tensor) -> bool:
-    """Whether a twentieth of the examples, and some of every group, have square radicands only."""
-    accepted = (groups & _all_square(squares)).sum(1)
-    return int(accepted[0]) >= groups.shape[1] // 20 and bool(accepted.gt(0).all())
-
-
-def _merit(squares: list[Tensor], groups: Tensor) -> float:
-    """Grows with the number of examples, in every group, that have nearly all their radicands square."""
-    missing = torch.stack([(~flags).sum(1).expand(groups.shape[1]).cpu() for flags in squares]).sum(0)
-    weights = torch.exp2(-2.0 * missing.to(torch.float64))
-    return float((groups * weights).sum(1).clamp_min(1e-300).log().sum())
+def _lacking(squares: list[Tensor]) -> Tensor:
+    """How many radicands of each example are no squares."""
+    return torch.stack([(~flags).sum(1).expand(_TRIAL).cpu() for flags in squares]).sum(0)

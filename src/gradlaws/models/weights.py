@@ -35,17 +35,19 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from None
 
 
-def writable_weights(path: str | Path, *, replace: bool = False) -> Path:
-    """Where weights are to be written, links followed.
+def writable_weights(path: str | Path, *, source: Path, replace: bool = False) -> Path:
+    """Where weights that come from `source` are to be written, links followed.
 
     Raises:
-        InputError: there is no such folder, the name has another ending, or something is there already.
+        InputError: there is no such folder, the name has another ending, or what is there must stay.
     """
     target = Path(path).resolve()
     if target.suffix != _SUFFIX or not target.parent.is_dir() or (target.exists() and not target.is_file()):
         raise InputError(f"cannot write weights to {str(path)!r}: expected NAME{_SUFFIX} in a folder that exists")
     if target.exists() and not replace:
         raise InputError(f"{str(path)!r} exists: choose another name, or say that it may be replaced")
+    if target == source.resolve():
+        raise InputError(f"{str(path)!r} is the input: expected another name")
     return target
 
 

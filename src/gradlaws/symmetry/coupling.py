@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gradlaws.errors import InputError
 from gradlaws.laws.contraction import Contraction
 
-Group = Literal["gl", "orthogonal", "positive", "complex", "permutation"]
+Group = Literal["gl", "orthogonal", "positive", "complex", "permutation", "signs"]
 State = dict[str, Tensor]
 """Named parameters."""
 
@@ -30,7 +30,8 @@ class Coupling:
 
     Args:
         group: ``gl`` (invertible matrices), ``orthogonal``, ``positive`` (one number above zero for each index),
-            ``complex`` (one complex number for each pair of indices that rotates together) or ``permutation``.
+            ``complex`` (one complex number for each pair of indices that rotates together), ``permutation`` or
+            ``signs`` (1 or -1 for each index).
         parts: axes, each with a power: rows are multiplied by ``g`` for 1 and by ``g^-T`` for -1; numbers are raised
             to the power.
         width: how many indices; all heads together.
@@ -71,6 +72,7 @@ class Coupling:
             "positive": "R_>0",
             "complex": "C^*",
             "permutation": f"S_{block}",
+            "signs": "Z/2",
         }
         copies = self.heads if self.group in ("gl", "orthogonal") else 1 if self.group == "permutation" else self.width
         name = names[self.group] if copies == 1 else f"({names[self.group]})^{copies}"
@@ -136,7 +138,7 @@ class Coupling:
         """The rows ``[width, everything else]`` after the action."""
         if self.group == "permutation":
             return rows[element]
-        if self.group == "positive":
+        if self.group in ("positive", "signs"):
             return rows * element.pow(c).unsqueeze(1)
         if self.group == "complex":
             z = element if c > 0 else 1 / element.conj()
@@ -150,7 +152,7 @@ class Coupling:
         return torch.linalg.solve(element.mT, blocks).reshape(rows.shape)
 
 
-_REAL = {"positive": 1, "complex": 2, "permutation": 0}
+_REAL = {"positive": 1, "complex": 2, "permutation": 0, "signs": 0}
 
 
 def put(x: Tensor, piece: Contraction, rows: Tensor) -> Tensor:
@@ -172,6 +174,8 @@ def _folds(piece: Contraction) -> int:
 def _refuse_outside(group: Group, element: Tensor) -> None:
     if group == "positive" and not bool((element > 0).all()):
         raise InputError("scalings must be positive: the function would change for others")
+    if group == "signs" and not bool((element.abs() == 1).all()):
+        raise InputError("changes of sign are 1 or -1 for each index")
     if group == "complex" and not bool((element.abs() > 0).all()):
         raise InputError("complex scalings must not be zero")
     if group == "orthogonal":

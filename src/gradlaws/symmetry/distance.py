@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from gradlaws.errors import InputError
+from gradlaws.laws.contraction import Contraction
 from gradlaws.symmetry.balance import balanced
 from gradlaws.symmetry.couple import Parts, couplings
 from gradlaws.symmetry.coupling import Coupling, State
-from gradlaws.symmetry.permute import permutations
+from gradlaws.symmetry.permute import permutations, signs
 
 _ROUNDS = 50
 
@@ -35,51 +38,99 @@ def orbit_distance(a: nn.Module, b: nn.Module, example_inputs: Any, *, seed: int
         raise InputError(f"the networks differ in the parameter {other!r}: expected the same names and shapes")
     groups = couplings(a, example_inputs, seed=seed)
     here, there = (state | balanced(state, groups).state for state in states)
-    discrete = permutations(a, example_inputs, seed=seed)
+    orders = permutations(a, example_inputs, seed=seed)
+    odd = signs(a, example_inputs, orders, seed=seed)
     size = (_square(here) * _square(there)) ** 0.25
-    every = [*discrete, *groups]
-    starts = [there, _started(every, here, there), _started(every[::-1], here, there)]
-    gap = min(_settled(every, here, start) for start in starts)
+    every = [*orders, *odd, *groups]
+    align = _Alignment(
+        here, _flips(orders, odd), frozenset(n for g in groups if g.group != "positive" for n in g.tensors)
+    )
+    starts = [there, align.started(every, there), align.started(every[::-1], there)]
+    gap = min(align.settled(every, start) for start in starts)
     return gap / size if size else 0.0
 
 
-def _settled(groups: list[Coupling], here: State, there: State) -> float:
-    """The gap that is left when every group in turn no longer makes it smaller."""
-    best = _gap(here, there)
-    for _ in range(_ROUNDS):
-        for group in groups:
-            there = there | _aligned(group, here, there)
-        gap = _gap(here, there)
-        if gap >= best * (1 - 1e-12):
-            return min(best, gap)
-        best = gap
-    return best
+@dataclass(frozen=True, eq=False, slots=True)
+class _Alignment:
+    """Brings other states next to one.
+
+    Args:
+        here: that one.
+        flips: the changes of sign that go with some permutations.
+        mixed: tensors that matrices act on.
+    """
+
+    here: State
+    flips: Mapping[Coupling, Coupling]
+    mixed: frozenset[str]
+
+    def settled(self, groups: list[Coupling], there: State) -> float:
+        """The gap that is left when every group in turn no longer makes it smaller."""
+        best = _gap(self.here, there)
+        for _ in range(_ROUNDS):
+            for group in groups:
+                there = there | self.aligned(group, there, group.parts)
+            gap = _gap(self.here, there)
+            if gap >= best * (1 - 1e-12):
+                return min(best, gap)
+            best = gap
+        return best
+
+    def started(self, groups: list[Coupling], there: State) -> State:
+        """Each group by what no later group moves; permutations by what no other group changes."""
+        for i, group in enumerate(groups):
+            if group.group == "permutation":
+                cost = self._cost(group, there)
+                there = there | group.act(there, torch.tensor(assignment(cost.numpy())))
+                continue
+            later = {name for other in groups[i + 1 :] if other.group != "positive" for name in other.tensors}
+            parts = tuple(part for part in group.parts if part[0].tensor not in later) or group.parts
+            there = there | self.aligned(group, there, parts)
+        return there
+
+    def _cost(self, order: Coupling, there: State) -> Tensor:
+        """Between the entries of two indices in increasing order; for heads, between their singular values."""
+        parts = [piece for piece, _ in order.parts if piece.tensor not in self.mixed] or [p for p, _ in order.parts]
+        flipped = {piece for piece, _ in self.flips[order].parts} if order in self.flips else set()
+        total = torch.zeros(order.width, order.width, dtype=torch.float64)
+        for piece in parts:
+            x, y = (_marks(piece, state, piece in flipped) for state in (self.here, there))
+            total += torch.cdist(x, y).square()
+        return total
+
+    def aligned(self, group: Coupling, there: State, parts: Parts) -> State:
+        """The compact part of a group, used to bring a state nearer."""
+        if group.group == "positive":
+            return {}
+        pairs = [(piece.rows(self.here), piece.rows(there), piece) for piece, _ in parts]
+        if group.group != "permutation":
+            return _turned(group, there, pairs)
+        flipped = {piece for piece, _ in self.flips[group].parts} if group in self.flips else set()
+        plain, signed = (torch.zeros(group.width, group.width, dtype=torch.float64) for _ in range(2))
+        for x, y, piece in pairs:
+            (signed if piece in flipped else plain).add_(x @ y.mT)
+        return group.act(there, torch.tensor(assignment(-(plain + signed.abs()).numpy())))
 
 
-def _started(groups: list[Coupling], here: State, there: State) -> State:
-    """Each group by what no later group moves; permutations by entries in increasing order, which no other changes."""
-    for i, group in enumerate(groups):
-        later = {name for other in groups[i + 1 :] if other.group != "positive" for name in other.tensors}
-        parts = tuple(part for part in group.parts if part[0].tensor not in later) or group.parts
-        if group.group == "permutation":
-            rows = [[piece.rows(x).sort(1).values for piece, _ in group.parts] for x in (here, there)]
-            cost = sum(torch.cdist(x, y).square() for x, y in zip(*rows, strict=True))
-            assert isinstance(cost, Tensor)
-            there = there | group.act(there, torch.tensor(assignment(cost.numpy())))
-        else:
-            there = there | _aligned(group, here, there, parts)
-    return there
+def _flips(orders: Sequence[Coupling], odd: Sequence[Coupling]) -> dict[Coupling, Coupling]:
+    pieces = {order: {piece for piece, _ in order.parts} for order in orders}
+    return {order: flip for flip in odd for order in orders if {piece for piece, _ in flip.parts} <= pieces[order]}
 
 
-def _aligned(group: Coupling, here: State, there: State, parts: Parts | None = None) -> State:
-    """The compact part of a group, used to bring one state next to another."""
-    if group.group == "positive":
-        return {}
-    pairs = [(piece.rows(here), piece.rows(there), piece) for piece, _ in parts or group.parts]
-    if group.group == "permutation":
-        similarity = sum(x @ y.mT for x, y, _ in pairs)
-        assert isinstance(similarity, Tensor)
-        return group.act(there, torch.tensor(assignment(-similarity.numpy())))
+def _marks(piece: Contraction, state: State, signed: bool) -> Tensor:
+    """What stays of each index when other indices are permuted, or matrices act inside a head ``[width, few]``."""
+    rows = piece.rows(state)
+    if piece.fold and piece.fold[1] > 1:
+        return torch.linalg.svdvals(rows.reshape(len(rows), piece.fold[1], -1))
+    return (rows.abs() if signed else rows).sort(1).values
+
+
+def _turned(group: Coupling, there: State, pairs: list[tuple[Tensor, Tensor, Contraction]]) -> State:
+    """Signs, phases or rotations in closed form."""
+    if group.group == "signs":
+        along = sum((x * y).sum(1) for x, y, _ in pairs)
+        assert isinstance(along, Tensor)
+        return group.act(there, torch.where(along < 0, -1.0, 1.0))
     if group.group == "complex":
         z = torch.zeros(group.width, dtype=torch.complex128)
         for x, y, piece in pairs:

@@ -22,7 +22,7 @@ from gradlaws.exact.field import PrimeField
 from gradlaws.flows.flow import Flow
 
 DIMENSION_LIMIT = 400
-"""Parameters up to which all symmetries are asked for: the work grows with the third power."""
+"""Parameters up to which all unknowns are solved for: the work grows with the fourth power."""
 
 _CANDIDATES_LIMIT = 3_000
 _SPARE = 8

@@ -1,140 +1,221 @@
-"""Permutations of hidden units of a real module, found by switching units off.
+"""Permutations of a real module: hidden units, channels, attention heads, experts, coordinates of the residual stream.
 
-When what reads a unit is set to zero, the gradients of all that feeds it vanish. Axes found so are permuted together at
-random weights; they are a symmetry if the outputs stay.
+Nothing is known of the architecture. Make the first two indices equal along every axis of one length: whatever
+permutation acts on some of these axes, swapping the two is then at a fixed point, and the gradients along these axes
+are as symmetric as the weights. Disturb one axis: the symmetry breaks for the axes that are permuted together with it,
+and for no others. So one gradient finds the axes, one more for each of them tells which go together. Axes are read
+whole, in equal parts, then in blocks, which are heads. Each group found is tried at random weights and inputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gradlaws.laws.contraction import Contraction
-from gradlaws.laws.pieces import axes
+from gradlaws.laws.pieces import axes, blocks, divisors, parted, whole
+from gradlaws.models.family import Shapes
 from gradlaws.symmetry.couple import arguments, duplicate_of, fresh_inputs, outputs, perturb
-from gradlaws.symmetry.coupling import Coupling, put
+from gradlaws.symmetry.coupling import Coupling, State, put
+from gradlaws.symmetry.precise import Precise
 
-_SAME, _UNITS = 1e-9, 4
+_SAME, _PAIRS = 1e-9, 3
+_LARGEST = 4096
+"""Blocks up to which an axis is divided."""
 
 
 def permutations(module: nn.Module, example_inputs: Any, *, seed: int = 0) -> tuple[Coupling, ...]:
-    """Hidden indices with one reader whose units may be permuted; found numerically, in evaluation mode.
+    """Indices that may be permuted, shared by axes of several tensors; found numerically, in evaluation mode.
 
-    One gradient for each axis of each parameter: for modules of up to some millions of parameters.
+    Two gradients or so for each axis of each parameter: for modules of up to some millions of parameters.
 
     Raises:
         InputError: the module fails on the inputs.
     """
-    random = torch.Generator().manual_seed(seed)
-    duplicate = duplicate_of(module)
-    parameters = {name: p for name, p in duplicate.named_parameters() if p.requires_grad}
-    perturb(parameters, dict(module.named_parameters()), random)
-    inputs = fresh_inputs(*arguments(example_inputs), random)
-    every = axes({name: tuple(p.shape) for name, p in parameters.items()})
-    found: dict[frozenset[Contraction], Coupling] = {}
-    for reader in every:
-        width = reader.length(tuple(parameters[reader.tensor].shape))
-        if width < 2:
-            continue
-        for unit in range(min(width, _UNITS)):
-            fed = _fed_by(duplicate, parameters, reader, every, unit, inputs)
-            parts = tuple((piece, 1) for piece in (*fed, reader))
-            group = Coupling("permutation", parts, width)
-            if fed and _stays(duplicate, parameters, group, inputs):
-                found.setdefault(frozenset(p for p, _ in parts), group)
-                break
-    return tuple(found.values())
+    trial = _Trial.of(module, example_inputs, seed)
+    every, found = axes(trial.shapes), list[Coupling]()
+    for pieces in whole(every, trial.shapes).values():
+        found += trial.groups(pieces)
+    for pieces in parted(_left(every, found), every, trial.shapes).values():
+        found += trial.groups(_left(pieces, found))
+    rest = _left(every, [group for group in found if all(piece.whole for piece, _ in group.parts)])
+    heads, open_axes = list[Coupling](), {(piece.tensor, piece.axis) for piece in rest}
+    for count in _counts(rest, trial.shapes):
+        new = trial.groups(_read(_left(rest, heads), count, trial.shapes))
+        for parts in parted(_left(rest, heads + new), every, trial.shapes).values():
+            own = [p for p in _left(parts, heads + new) if (p.tensor, p.axis) in open_axes]
+            new += trial.groups(_read(own, count, trial.shapes))
+        heads += [*new, *(group for head in new for group in trial.inside(head))]
+    return (*found, *heads)
 
 
 def signs(module: nn.Module, example_inputs: Any, orders: Sequence[Coupling], *, seed: int = 0) -> tuple[Coupling, ...]:
-    """Those of some permuted indices whose units may change sign as well, as under an odd activation.
+    """Changes of sign of permuted indices: of units with an odd activation, or of a stream that is only rescaled.
+
+    All axes change sign, or all but those of vectors, as gains of normalisations do not.
 
     Raises:
         InputError: the module fails on the inputs.
     """
-    random = torch.Generator().manual_seed(seed)
-    duplicate = duplicate_of(module)
-    parameters = {name: p for name, p in duplicate.named_parameters() if p.requires_grad}
-    perturb(parameters, dict(module.named_parameters()), random)
-    inputs = fresh_inputs(*arguments(example_inputs), random)
-    return tuple(order for order in orders if _flips(duplicate, parameters, order, inputs))
+    trial = _Trial.of(module, example_inputs, seed)
+    found = []
+    for order in orders:
+        several = order.parts, tuple(part for part in order.parts if part[0].order > 1)
+        flips = (Coupling("signs", parts, order.width) for parts in dict.fromkeys(several) if parts)
+        first = torch.ones(order.width, dtype=torch.float64)
+        first[0] = -1.0
+        found += [flip for flip in flips if trial.stays(flip, first)][:1]
+    return tuple(found)
 
 
-def _flips(module: nn.Module, parameters: dict[str, nn.Parameter], order: Coupling, inputs: Any) -> bool:
-    """Whether the outputs stay when the first unit changes its sign."""
+@dataclass(frozen=True, eq=False, slots=True)
+class _Trial:
+    """A copy of a module at random weights and inputs, to experiment with."""
 
-    def flipped(state: dict[str, Tensor]) -> dict[str, Tensor]:
-        moved = dict(state)
-        for piece, _ in order.parts:
-            rows = piece.rows(moved).clone()
-            rows[0] = -rows[0]
-            moved[piece.tensor] = put(moved[piece.tensor], piece, rows)
-        return moved
+    module: nn.Module
+    parameters: dict[str, nn.Parameter]
+    origin: State
+    inputs: Any
 
-    return _unchanged(module, parameters, order, flipped, inputs)
+    @classmethod
+    def of(cls, module: nn.Module, example_inputs: Any, seed: int) -> _Trial:
+        random = torch.Generator().manual_seed(seed)
+        duplicate = duplicate_of(module)
+        parameters = {name: p for name, p in duplicate.named_parameters() if p.requires_grad}
+        perturb(parameters, dict(module.named_parameters()), random)
+        inputs = fresh_inputs(*arguments(example_inputs), random)
+        return cls(duplicate, parameters, {name: p.detach().clone() for name, p in parameters.items()}, inputs)
+
+    @property
+    def shapes(self) -> Shapes:
+        """Of the parameters."""
+        return {name: tuple(p.shape) for name, p in self.parameters.items()}
+
+    def groups(self, pieces: Sequence[Contraction]) -> list[Coupling]:
+        """Pieces of equal length that are permuted together."""
+        found: list[Coupling] = []
+        width = pieces[0].length(self.shapes[pieces[0].tensor]) if pieces else 0
+        for first in range(0, min(width - 1, 2 * _PAIRS), 2):
+            for together in self._classes(_left(pieces, found), (first, first + 1)):
+                group = Coupling("permutation", tuple((piece, 1) for piece in together), width)
+                if len(together) > 1 and self.permutes(group):
+                    found.append(group)
+        return found
+
+    def inside(self, heads: Coupling) -> Iterator[Coupling]:
+        """Permutations inside the blocks of a group: of query heads that share a key head."""
+        sizes = {piece: piece.fold[1] if piece.fold else 1 for piece, _ in heads.parts}
+        least, most = min(sizes.values()), max(sizes.values())
+        wide = [piece for piece, size in sizes.items() if size == most]
+        if most % least or len(wide) < 2 or most == least:
+            return
+        for k in range(heads.width):
+            parts = [
+                replace(p, start=p.start + k * most, stop=p.start + (k + 1) * most, fold=(most // least, least, 1))
+                for p in wide
+            ]
+            group = Coupling("permutation", tuple((piece, 1) for piece in parts), most // least)
+            if self.permutes(group):
+                yield group
+
+    def permutes(self, group: Coupling) -> bool:
+        """Whether a swap and a cycle, which make all permutations, change no output."""
+        order = torch.arange(group.width)
+        swap = torch.cat([order[:2].flip(0), order[2:]])
+        return self.stays(group, order.roll(1)) and (group.width == 2 or self.stays(group, swap))
+
+    def stays(self, group: Coupling, element: Tensor) -> bool:
+        """Whether an element of a group changes no output."""
+        with torch.no_grad(), Precise():
+            before = outputs(self.module, *self.inputs)
+            self._set(group.act(self.origin, element))
+            after = outputs(self.module, *self.inputs)
+        self._set({})
+        return all(_close(a, b) for a, b in zip(before, after, strict=True))
+
+    def _classes(self, pieces: list[Contraction], pair: tuple[int, int]) -> list[list[Contraction]]:
+        """Pieces along which two indices can be told apart only together."""
+        if len(pieces) < 2:
+            return []
+        even = dict(self.origin)
+        for piece in pieces:
+            even[piece.tensor] = 0.5 * (even[piece.tensor] + _swapped(even, piece, pair))
+        slopes = self._gradients(even)
+        alike = [p for p in pieces if p.tensor in slopes and self._split(slopes, p, pieces, pair) <= _SAME]
+        moved = [p for p in alike if bool(p.rows(slopes)[list(pair)].any())]
+        joined = {piece: {piece} for piece in moved}
+        for piece in moved if len(moved) > 1 else []:
+            noise = torch.randn(even[piece.tensor].shape, generator=torch.Generator().manual_seed(1)).double()
+            odd = _part(noise, piece, pieces, pair)
+            change = odd * (even[piece.tensor].norm() / odd.norm().clamp_min(1e-300))
+            slopes = self._gradients(even | {piece.tensor: even[piece.tensor] + 0.3 * change})
+            for other in moved:
+                if self._split(slopes, other, pieces, pair) > _SAME and other not in joined[piece]:
+                    union = joined[piece] | joined[other]
+                    joined |= dict.fromkeys(union, union)
+        groups = {frozenset(group): [piece for piece in pieces if piece in group] for group in joined.values()}
+        return list(groups.values())
+
+    def _split(self, slopes: State, piece: Contraction, pieces: list[Contraction], pair: tuple[int, int]) -> float:
+        """How much of a gradient tells two indices of a piece apart."""
+        slope = slopes[piece.tensor]
+        return float(_part(slope, piece, pieces, pair).norm() / slope.norm().clamp_min(1e-300))
+
+    def _gradients(self, state: State) -> State:
+        """Those of one random linear function of the outputs, always the same one."""
+        random = torch.Generator().manual_seed(0)
+        self._set(state)
+        with Precise():
+            values = [v for v in outputs(self.module, *self.inputs) if v.requires_grad]
+        loss = torch.stack([(v * torch.randn(v.shape, generator=random, dtype=v.dtype)).sum() for v in values]).sum()
+        slopes = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
+        self._set({})
+        return {name: g for name, g in zip(self.parameters, slopes, strict=True) if g is not None}
+
+    def _set(self, state: State) -> None:
+        for name, x in (self.origin | state).items():
+            self.parameters[name].data.copy_(x)
 
 
-def _fed_by(
-    module: nn.Module,
-    parameters: dict[str, nn.Parameter],
-    reader: Contraction,
-    every: list[Contraction],
-    unit: int,
-    inputs: Any,
-) -> list[Contraction]:
-    """Axes of this length whose slice of the unit feeds nothing but the same slice of the reader."""
-    tensor = parameters[reader.tensor]
-    kept, before = tensor.detach().clone(), _gradients(module, parameters, inputs)
-    tensor.data.movedim(reader.axis, 0)[unit] = 0.0
-    try:
-        after = _gradients(module, parameters, inputs)
-    finally:
-        tensor.data.copy_(kept)
-    fed = []
-    width = reader.length(tuple(tensor.shape))
-    for piece in every:
-        if piece == reader or piece.tensor not in after or piece.length(tuple(parameters[piece.tensor].shape)) != width:
-            continue
-        if bool(piece.rows(before)[unit].any()) and not bool(piece.rows(after)[unit].any()):
-            fed.append(piece)
-    return fed
+def _part(x: Tensor, piece: Contraction, pieces: list[Contraction], pair: tuple[int, int]) -> Tensor:
+    """What changes sign when two indices of one piece are swapped, and stays when those of the others are."""
+    for other in pieces:
+        if other.tensor == piece.tensor and other != piece:
+            x = 0.5 * (x + _swapped({piece.tensor: x}, other, pair))
+    return 0.5 * (x - _swapped({piece.tensor: x}, piece, pair))
 
 
-def _gradients(module: nn.Module, parameters: dict[str, nn.Parameter], inputs: Any) -> dict[str, Tensor]:
-    """Those of one random linear function of the outputs, always the same one."""
-    random = torch.Generator().manual_seed(0)
-    values = [v for v in outputs(module, *inputs) if v.requires_grad]
-    loss = torch.stack([(v * torch.randn(v.shape, generator=random, dtype=v.dtype)).sum() for v in values]).sum()
-    slopes = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-    return {name: g for name, g in zip(parameters, slopes, strict=True) if g is not None}
+def _swapped(state: State, piece: Contraction, pair: tuple[int, int]) -> Tensor:
+    rows = piece.rows(state).clone()
+    rows[list(pair)] = rows[list(pair[::-1])]
+    return put(state[piece.tensor], piece, rows)
 
 
-def _stays(module: nn.Module, parameters: dict[str, nn.Parameter], group: Coupling, inputs: Any) -> bool:
-    """Whether a cyclic permutation changes no output."""
-    order = torch.arange(group.width).roll(1)
-    return _unchanged(module, parameters, group, lambda state: group.act(state, order), inputs)
+def _left(pieces: Iterable[Contraction], found: list[Coupling]) -> list[Contraction]:
+    """Pieces of axes of which no index is permuted so far."""
+    taken = {(piece.tensor, piece.axis) for group in found for piece, _ in group.parts}
+    return [piece for piece in pieces if (piece.tensor, piece.axis) not in taken]
 
 
-def _unchanged(
-    module: nn.Module,
-    parameters: dict[str, nn.Parameter],
-    group: Coupling,
-    move: Callable[[dict[str, Tensor]], dict[str, Tensor]],
-    inputs: Any,
-) -> bool:
-    """Whether the outputs stay when the tensors of a group are moved; they are moved back."""
-    with torch.no_grad():
-        before = outputs(module, *inputs)
-        kept = {name: parameters[name].detach().clone() for name in group.tensors}
-        for name, x in move(kept).items():
-            parameters[name].copy_(x)
-        after = outputs(module, *inputs)
-        for name, x in kept.items():
-            parameters[name].copy_(x)
-    return all(_close(a, b) for a, b in zip(before, after, strict=True))
+def _counts(pieces: list[Contraction], shapes: Shapes) -> list[int]:
+    """Numbers of blocks that at least two axes can be read in, most first."""
+    lengths = [piece.length(shapes[piece.tensor]) for piece in pieces]
+    counts = {n for length in set(lengths) for n in divisors(length)[1:] if n <= _LARGEST}
+    return sorted((n for n in counts if sum(length % n == 0 for length in lengths) > 1), reverse=True)
+
+
+def _read(pieces: Sequence[Contraction], count: int, shapes: Shapes) -> list[Contraction]:
+    """Pieces of this length, and longer ones in so many blocks."""
+    read = []
+    for piece in pieces:
+        length = piece.length(shapes[piece.tensor])
+        if length % count == 0:
+            read.append(piece if length == count else blocks(piece, count, shapes))
+    return read
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

@@ -89,7 +89,7 @@ class Symmetries:
     @property
     def complete(self) -> bool:
         """Whether every affine symmetry is a combination of these."""
-        return self.count.lower == self.count.upper
+        return self.count.complete
 
     def __str__(self) -> str:
         lines = [f"{self.model}: symmetries of dimension {self.count}, {len(self.translations)} directions stand still"]

@@ -20,22 +20,20 @@ from gradlaws.flows.gradient import GradientFlow
 from gradlaws.laws.answer import as_family
 from gradlaws.laws.count import Count, Evidence, Status
 from gradlaws.laws.proof import EXPANSION_LIMIT
+from gradlaws.laws.request import Request
 from gradlaws.laws.structured import probe
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
 from gradlaws.symmetry.algebra import LieAlgebra
 from gradlaws.symmetry.generator import Generator
-from gradlaws.symmetry.linear import Progress, Slice, affine_symmetries
+from gradlaws.symmetry.large import TRIALS, assumptions, large_symmetries
+from gradlaws.symmetry.linear import DIMENSION_LIMIT, Progress, Slice, affine_symmetries
 from gradlaws.symmetry.naming import gradient_dimension, named, rotation_dimension
 from gradlaws.symmetry.permute import permutations, signs
 from gradlaws.symmetry.result import Symmetries
 from gradlaws.symmetry.sparse import Vector, by_support, dense, rational, shorten, sparser
 
-_TRIALS = 3
-_FREE_CONSTANTS = (
-    "the small constants of normalisations are free numbers, one for each position: a symmetry that holds for one "
-    "value of them only is not looked for"
-)
+_SLICED = 2 * DIMENSION_LIMIT
 
 
 def symmetries(
@@ -51,10 +49,12 @@ def symmetries(
 
     Every map ``theta -> B theta + b`` with ``<grad psi, B theta + b> = 0`` for all instances is found by exact linear
     algebra modulo p. The number found is a proved upper bound; each generator is lifted to rational numbers and proved
-    as a polynomial identity, or tested at random points of every prime where that is too dear.
+    as a polynomial identity, or tested at random points of every prime where that is too dear. Of models with more than
+    400 parameters that move, symmetries of shared indices are found, and bounds say whether there are others
+    (`gradlaws.symmetry.large`).
 
     Args:
-        model: a spec such as ``'relu 2-5-3 bias'``, a torch module or a Family, of at most 400 parameters that move.
+        model: a spec such as ``'relu 2-5-3 bias'``, a torch module or a Family, of at most 16,000 parameters.
         example_inputs: for a module: a tensor, a tuple of positional or a dict of keyword arguments.
         seed: of every random choice.
         primes: moduli; the first decides, all of them test.
@@ -66,11 +66,7 @@ def symmetries(
         InputError: the model or an option makes no sense.
         TooLargeError: there are too many parameters.
     """
-    if not primes:
-        raise InputError(f"no prime given: expected at least one, for example {DEFAULT_PRIMES[0]}")
-    if not 0 <= seed < 2**57:
-        raise InputError(f"seed {seed} is out of range: expected a whole number from 0 to 2**57 - 1")
-    fields = [PrimeField(prime) for prime in dict.fromkeys(primes)]
+    fields = list(Request.of(primes, seed).fields)
     with torch.inference_mode(False), torch.enable_grad():
         family = as_family(model, example_inputs, module_options)
         found = _found(family, fields, seed, on_progress)
@@ -87,7 +83,11 @@ def _found(family: Family, fields: list[PrimeField], seed: int, on_progress: Pro
     started, field = time.perf_counter(), fields[0]
     relaxed = family.relaxed()
     generator = torch.Generator().manual_seed(seed)
-    slice_ = Slice.of(GradientFlow(relaxed), field, generator)
+    slice_ = None
+    if family.dimension <= _SLICED:
+        slice_ = Slice.of(GradientFlow(relaxed), field, generator)
+    if slice_ is None or slice_.dimension > DIMENSION_LIMIT:
+        return replace(large_symmetries(family, fields, seed, on_progress), discrete=_discrete(family))
     maps = affine_symmetries(slice_, generator, on_progress)
     tensor = _tensor_of_row(slice_, family)
     owner = torch.tensor([tensor(place) for place in range(slice_.dimension * (slice_.dimension + 1))])
@@ -105,15 +105,12 @@ def _found(family: Family, fields: list[PrimeField], seed: int, on_progress: Pro
         if open_ones
         else "every generator is proved as a polynomial identity"
     )
-    assumed = list(family.assumptions)
-    if family.idealised() is not None or getattr(family, "eps", "generic") == "zero":
-        assumed.append(_FREE_CONSTANTS)
     meet = len(vectors) == len(maps)
     status = Status.BOUNDED if not meet else Status.CERTAIN if failure else Status.PROVED
     evidence = Evidence(
         primes=tuple(f.prime for f in fields),
         seed=seed,
-        assumptions=tuple(assumed),
+        assumptions=assumptions(family),
         failure_probability=failure,
         seconds=time.perf_counter() - started,
         notes=tuple(notes),
@@ -219,7 +216,7 @@ def _tested(family: Family, some: list[Generator], fields: list[PrimeField], ran
     """
     flow, probability = GradientFlow(family), 1.0
     for field in fields:
-        probed = probe(flow, _TRIALS, field, random)
+        probed = probe(flow, TRIALS, field, random)
         flat = torch.cat([x.flatten(1) for x in probed.theta.values()], 1)
         flat = torch.cat([flat, torch.ones_like(flat[:, :1])], 1)
         moved = torch.cat([x.flatten(1) for x in probed.velocity.values()], 1)
@@ -229,7 +226,7 @@ def _tested(family: Family, some: list[Generator], fields: list[PrimeField], ran
                 total = field.reduce(total + field.reduce(field.reduce(moved[:, i] * flat[:, j]) * field.residue(c)))
             if bool(total.any()):
                 raise InputError(f"a generator fails its test, seed {random.initial_seed()}: choose another seed")
-        probability *= (flow.degree / field.prime) ** _TRIALS
+        probability *= (flow.degree / field.prime) ** TRIALS
     return min(1.0, probability * len(some))
 
 

@@ -40,10 +40,11 @@ class Tracking:
         """What was not as it should be."""
         return self.tracker.findings if self.tracker else []
 
-    def begin(self, model: nn.Module, optimizer: Any) -> None:
-        """Start, with the optimizer under whatever wraps it; a run that was not ended is ended first."""
+    def begin(self, model: nn.Module, *optimizers: Any) -> None:
+        """Start, with the optimizers under whatever wraps them; a run that was not ended is ended first."""
         self.end()
-        self.tracker = track(model, unwrapped(optimizer), self.example_inputs, **self.options)
+        bare = [unwrapped(optimizer) for optimizer in optimizers]
+        self.tracker = track(model, bare if len(bare) > 1 else bare[0], self.example_inputs, **self.options)
         self.tracker.__enter__()
 
     def end(self) -> None:
@@ -96,7 +97,7 @@ def hugging_face_callback(example_inputs: Any = None, **options: Any) -> Any:
 def lightning_callback(example_inputs: Any = None, **options: Any) -> Any:
     """A `lightning.pytorch.Callback` for ``Trainer(callbacks=[...])``; its `tracking` holds tracker and findings.
 
-    The first optimizer is tracked. Laws are those of the LightningModule's forward.
+    Its optimizers are tracked together, as `track` does with several. Laws are those of the LightningModule's forward.
 
     Args:
         example_inputs: see `track`.
@@ -109,7 +110,7 @@ def lightning_callback(example_inputs: Any = None, **options: Any) -> Any:
     tracking = Tracking(example_inputs, **options)
 
     def on_train_start(self: Any, trainer: LightningTrainer, pl_module: nn.Module) -> None:
-        tracking.begin(pl_module, trainer.optimizers[0])
+        tracking.begin(pl_module, *trainer.optimizers)
 
     def on_train_end(self: Any, trainer: LightningTrainer, pl_module: nn.Module) -> None:
         tracking.end()

@@ -26,6 +26,7 @@ class Parts:
         gradient: of this step's gradient.
         momentum: of the momentum buffer before the step.
         direction: of what an adaptive method makes of all gradients so far.
+        open: where rounding decides the direction, truth values; None where it does so nowhere.
         complete: whether the optimizer is known well enough for the sum to be the whole update.
     """
 
@@ -33,6 +34,7 @@ class Parts:
     gradient: Tensor | None = None
     momentum: Tensor | None = None
     direction: Tensor | None = None
+    open: Tensor | None = None
     complete: bool = True
 
     @property
@@ -51,9 +53,9 @@ class Formula(ABC):
     """The update of one tensor by one kind of optimizer."""
 
     @property
-    @abstractmethod
     def needs(self) -> tuple[str, ...]:
         """Entries of the state that must be copied before the step."""
+        return ()
 
     @property
     @abstractmethod
@@ -118,10 +120,6 @@ class Adam(Formula):
     decoupled: bool = False
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
-
-    @property
     def complete(self) -> bool:
         return True
 
@@ -139,10 +137,6 @@ class RMSprop(Formula):
     """RMSprop (Hinton 2012) as in torch.optim.RMSprop: the direction is read off the averages after the step."""
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
-
-    @property
     def complete(self) -> bool:
         return True
 
@@ -158,18 +152,76 @@ class RMSprop(Formula):
 
 
 @dataclass(frozen=True, slots=True)
+class Signs(Formula):
+    """Lion (Chen et al. 2023), and signs of gradients or of their running mean: every entry moves by the rate.
+
+    ``theta+ = theta - lr lambda theta - lr sign(beta m + (1 - beta) g)``, m being ``exp_avg`` of Lion, with the first
+    of its betas, or ``momentum_buffer``. The sign of what rounding could turn is left open.
+    """
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("exp_avg", "momentum_buffer")
+
+    @property
+    def complete(self) -> bool:
+        return True
+
+    def parts(self, theta: Tensor, grad: Tensor, options: Options, before: Options, after: Options) -> Parts:
+        lr, lion = options["lr"], "betas" in options
+        keep, name = (options["betas"][0], "exp_avg") if lion else (options.get("momentum", 0.0), "momentum_buffer")
+        if keep and name not in after:
+            return Parts(complete=False)
+        fresh = grad * (keep - 1.0 if options.get("maximize") else 1.0 - keep)
+        kept = before[name] * keep if keep and name in before else torch.zeros_like(fresh)
+        mixed, size = fresh + kept, fresh.abs() + kept.abs()
+        decay = options.get("weight_decay", 0.0)
+        return Parts(
+            decay=theta * (-lr * decay) if decay else None,
+            direction=mixed.sign() * -lr,
+            open=mixed.abs() < _ROUNDING * torch.finfo(mixed.dtype).eps * size,
+            complete=options.get("cautious_factor", 1.0) == 1.0 and not options.get("caution"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Muon(Formula):
+    """Muon (Jordan et al. 2024) as in torch.optim.Muon: the mean of the gradients made orthogonal, as it does so.
+
+    Orthogonal is what five steps of a Newton-Schulz iteration in bfloat16 make so; they are done again.
+    """
+
+    @property
+    def complete(self) -> bool:
+        return True
+
+    def parts(self, theta: Tensor, grad: Tensor, options: Options, before: Options, after: Options) -> Parts:
+        lr, buffer = options["lr"], after["momentum_buffer"]
+        if buffer.dtype != theta.dtype:  # a mean of low precision is not rounded as here
+            return Parts(complete=False)
+        mean = grad.lerp(buffer, options["momentum"]) if options["nesterov"] else buffer
+        rows, columns = theta.shape
+        if options["adjust_lr_fn"] == "match_rms_adamw":
+            scale = 0.2 * max(rows, columns) ** 0.5
+        else:
+            scale = max(1.0, rows / columns) ** 0.5
+        rounded = _orthogonal(mean, options["ns_coefficients"], options["ns_steps"], options["eps"])
+        decay = options["weight_decay"]
+        return Parts(
+            decay=theta * (-lr * decay) if decay else None,
+            direction=rounded.to(theta.dtype) * (-lr * scale),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Unforeseen(Formula):
-    """Lion, Muon, sign methods and whatever else: at most the decay is known.
+    """Whatever else: at most the decay is known.
 
     Args:
         decoupled: the weights decay by lr * weight_decay.
     """
 
     decoupled: bool = False
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
 
     @property
     def complete(self) -> bool:
@@ -182,9 +234,13 @@ class Unforeseen(Formula):
 
 _BY_NAME: dict[str, Formula] = {
     "SGDW": Momentum(decoupled=True),
-    "Lion": Unforeseen(decoupled=True),
+    "Lion": Signs(),
+    "SignSGD": Signs(),
     "Muon": Unforeseen(decoupled=True),
 }
+"""Those that torch does not have, by the names of their classes."""
+
+_ROUNDING = 4
 
 
 def formula_of(optimizer: torch.optim.Optimizer) -> Formula:
@@ -196,6 +252,10 @@ def formula_of(optimizer: torch.optim.Optimizer) -> Formula:
         return Adam(bool(decoupled))
     if isinstance(optimizer, torch.optim.RMSprop):
         return RMSprop()
+    if isinstance(optimizer, torch.optim.Muon):
+        return Muon()
+    if getattr(optimizer, "decoupled_wd", False):  # of Lion: its decay is divided by a rate that is not in its options
+        return Unforeseen()
     return _BY_NAME.get(type(optimizer).__name__, Unforeseen())
 
 
@@ -207,3 +267,15 @@ def _weights(beta: float, dampening: float, nesterov: bool, first: bool) -> tupl
     if nesterov:
         return 1.0 + beta * kept, 0.0 if first else beta * beta
     return kept, 0.0 if first else beta
+
+
+def _orthogonal(mean: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+    """The quintic iteration of torch.optim.Muon, operation by operation, ``[rows, columns]`` in bfloat16."""
+    one, three, five = coefficients
+    tall = mean.shape[0] > mean.shape[1]
+    x = mean.bfloat16().T if tall else mean.bfloat16()
+    x = x / x.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=three, alpha=five), x, beta=one)
+    return x.T if tall else x

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -136,6 +136,9 @@ def move(before: Before, optimizer: torch.optim.Optimizer, formula: Formula) -> 
     if not parts.complete:
         rest = update if parts.decay is None else update - parts.decay
         return Move(theta, grad, update, Parts(parts.decay, direction=rest, complete=False), None)
+    if parts.open is not None and parts.direction is not None:
+        rest = update if parts.decay is None else update - parts.decay
+        parts = replace(parts, direction=torch.where(parts.open, rest, parts.direction))
     error = update.clone()
     for term in parts.terms:
         error -= term
