@@ -21,6 +21,9 @@ COUNTS = {
     "linear 2-2-2-2": 6,
     "linear 3-2-4-2": 13,
     "linear 1-1-1-1": 2,
+    "linear 2-4-4-2": 20,
+    "linear 1-3-3-1": 12,
+    "relu 784-300-100-10": 400,
 }
 
 
@@ -123,3 +126,34 @@ def test_off_diagonal_entries_of_a_rectified_layer_drift_at_first_order():
         slope = u.mT @ g_u + g_u.mT @ u - v @ g_v.mT - g_v @ v.mT
         assert float(slope.diagonal().abs().max()) < 1e-11
         assert (float(slope.triu(1).abs().max()) < 1e-11) == linear
+
+
+# U ~ N(0, 1/h), V ~ N(0, 1/n): mean m - h, variance 2 m / h + 2 h / n
+@pytest.mark.parametrize(
+    ("m", "h", "n", "mean", "deviation"),
+    [
+        (100, 100, 100, 0, 2.00),
+        (100, 200, 100, -100, 2.24),
+        (200, 100, 100, 100, 2.45),
+    ],
+)
+def test_laws_at_initialisation_are_concentrated(m, h, n, mean, deviation):
+    random, draws = torch.Generator().manual_seed(0), 400
+    u = torch.randn(draws, m, h, generator=random) / h**0.5
+    v = torch.randn(draws, h, n, generator=random) / n**0.5
+    q = u.square().sum((1, 2)) - v.square().sum((1, 2))
+    assert float(q.mean()) == pytest.approx(mean, abs=4 * deviation / draws**0.5)
+    assert float(q.std()) == pytest.approx(deviation, rel=0.15)
+
+
+def test_laws_are_coordinates_of_the_orbit_up_to_rotations():
+    """The orbit of gl(3) has dimension 9, and the laws U^T U - V V^T move on it in 6 directions."""
+    random = torch.Generator().manual_seed(0)
+    u, v = (torch.randn(*s, generator=random, dtype=torch.float64) for s in ((4, 3), (3, 5)))
+    directions, moved = [], []
+    for a in torch.eye(9, dtype=torch.float64).view(9, 3, 3):
+        du, dv = -u @ a, a @ v
+        directions.append(torch.cat([du.flatten(), dv.flatten()]))
+        moved.append((du.mT @ u + u.mT @ du - dv @ v.mT - v @ dv.mT).flatten())
+    assert int(torch.linalg.matrix_rank(torch.stack(directions))) == 9
+    assert int(torch.linalg.matrix_rank(torch.stack(moved))) == 6

@@ -288,3 +288,13 @@ def test_null_vectors_of_real_matrices():
     assert len(found) == 2
     assert all(float((columns @ torch.tensor(v).double()).abs().max()) < 1e-9 for v in integers(columns))
     assert integers(torch.randn(20, 3, dtype=torch.float64)) == []
+
+
+@pytest.mark.parametrize("seed", [13, 31, 49, 84])
+def test_units_that_some_inputs_leave_dead_are_found_too(seed):
+    """At these weights a unit is dead on the first inputs that are tried: more are, while that is cheap."""
+    torch.manual_seed(seed)
+    net, x = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)), torch.randn(4, 3)
+    every = {"0.weight", "0.bias", "2.weight"}
+    assert [set(group.tensors) for group in couplings(net, x)] == [every]
+    assert [set(order.tensors) for order in permutations(net, x)] == [every]

@@ -3,7 +3,8 @@
 On the orbit of a linear action the squared norm is convex along one-parameter groups, and where it has a minimum all
 moments vanish (Kempf, Ness 1979): ``|incoming|^2 = |outgoing|^2`` for each unit, ``W1 W1^T = W2^T W2`` for linear
 layers. Each coupling has its minimum in closed form; they are visited in turn until all are balanced. For rectified
-networks this is cross-layer equalisation (Nagel et al. 2019) with Euclidean norms.
+networks this is cross-layer equalisation (Nagel et al. 2019) with Euclidean norms. Shifts come last: where constants
+change nothing, the least norm is where their sum, a linear law, is zero; where others take them back, least squares.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from gradlaws.errors import InputError
 from gradlaws.symmetry.couple import arguments, couplings, outputs
 from gradlaws.symmetry.coupling import Coupling, State, put
+from gradlaws.symmetry.shift import Loss, Shift, shifts
 
 _SWEEPS = 500
 _SINGULAR = 1e-12
@@ -36,6 +38,7 @@ class Balance:
 
     Args:
         couplings: the groups that were used.
+        shifts: constants along indices that were used too.
         norm_before: Euclidean norm of all parameters.
         norm_after: the same, afterwards.
         imbalance_before: largest relative size of a law, between 0 and 1.
@@ -47,6 +50,7 @@ class Balance:
     """
 
     couplings: tuple[Coupling, ...]
+    shifts: tuple[Shift, ...]
     norm_before: float
     norm_after: float
     imbalance_before: float
@@ -58,8 +62,9 @@ class Balance:
 
     def __str__(self) -> str:
         rest = f", {self.unattained} elements have no least norm and stay" if self.unattained else ""
+        more = f" and {len(self.shifts)} shifts taken out" if self.shifts else ""
         return (
-            f"{len(self.couplings)} groups balanced in {self.sweeps} sweeps, {self.seconds:.1f} s: norm "
+            f"{len(self.couplings)} groups balanced{more} in {self.sweeps} sweeps, {self.seconds:.1f} s: norm "
             f"{self.norm_before:.6g} -> {self.norm_after:.6g}, largest law {self.imbalance_before:.1e} -> "
             f"{self.imbalance_after:.1e}, outputs changed by {self.change:.1e}{rest}"
         )
@@ -70,6 +75,7 @@ def balance_(
     example_inputs: Any,
     *,
     groups: Sequence[Coupling] | None = None,
+    loss: Loss = "any",
     tolerance: float = 1e-9,
     seed: int = 0,
     on_progress: Progress | None = None,
@@ -79,13 +85,16 @@ def balance_(
     Args:
         module: any torch module; groups are found in evaluation mode.
         example_inputs: a tensor, a tuple of positional or a dict of keyword arguments.
-        groups: couplings to use; found by `gradlaws.symmetry.couple.couplings` if not given.
+        groups: couplings to use; found by `gradlaws.symmetry.couple.couplings` if not given, and shifts by
+            `gradlaws.symmetry.shift.shifts`.
+        loss: for ``cross_entropy`` the logits of a row may all move by the same: the softmax stays, the logits do not.
         tolerance: largest relative size of a law that is left.
         seed: of the search for groups.
         on_progress: hears the name of a stage and the fraction done.
 
     Raises:
-        InputError: the module fails on the inputs, or its outputs change: then the weights are those of before.
+        InputError: the module fails on the inputs, the loss is unknown, or the outputs change: then the weights are
+            those of before.
     """
     started = time.perf_counter()
     if not tolerance > 0:
@@ -93,13 +102,16 @@ def balance_(
     args, kwargs = arguments(example_inputs)
     with evaluating(module):
         before = outputs(module, args, kwargs)
+        moves = shifts(module, example_inputs, loss=loss, seed=seed) if groups is None else ()
         used = couplings(module, example_inputs, seed=seed) if groups is None else tuple(groups)
         parameters = dict(module.named_parameters())
-        found = balanced({n: parameters[n] for g in used for n in g.tensors}, used, tolerance, on_progress)
+        names = dict.fromkeys([*(n for g in used for n in g.tensors), *(n for s in moves for n in s.read)])
+        found = balanced({n: parameters[n] for n in names}, used, tolerance, on_progress, moves)
         norms = [_norm(parameters)]
-        change = write(module, found.state, before, args, kwargs)
+        change = write(module, found.state, before, args, kwargs, loss)
     return Balance(
         used,
+        moves,
         norms[0],
         _norm(parameters),
         found.before,
@@ -123,7 +135,11 @@ class Balanced:
 
 
 def balanced(
-    state: State, groups: Sequence[Coupling], tolerance: float = 1e-9, on_progress: Progress | None = None
+    state: State,
+    groups: Sequence[Coupling],
+    tolerance: float = 1e-9,
+    on_progress: Progress | None = None,
+    moves: Sequence[Shift] = (),
 ) -> Balanced:
     """The balanced values of named parameters, which are left as they are."""
     now = {name: x.detach().to("cpu", torch.float64) for name, x in state.items()}
@@ -142,6 +158,11 @@ def balanced(
                     x = moved.get(piece.tensor, now[piece.tensor])
                     moved[piece.tensor] = put(x, piece, group.moved(piece.rows({piece.tensor: x}), c, element, piece))
                 now |= moved
+        for move in moves:
+            t, steep = move.best(now)
+            worst = max(worst, steep)
+            if steep > tolerance:
+                now |= move.act(now, t)
         first = worst if sweep == 1 else first
         if on_progress:
             on_progress("balancing", sweep / _SWEEPS)
@@ -215,7 +236,12 @@ def _from(vectors: Tensor, values: Tensor) -> Tensor:
 
 
 def write(
-    module: nn.Module, state: State, before: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
+    module: nn.Module,
+    state: State,
+    before: list[Tensor],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    loss: Loss = "any",
 ) -> float:
     """Put new values into a module; if its outputs change, the old ones are put back, bit by bit.
 
@@ -231,7 +257,10 @@ def write(
         with torch.no_grad():
             for name, x in state.items():
                 parameters[name].copy_(x)
-        change = _change(before, outputs(module, args, kwargs))
+        after = outputs(module, args, kwargs)
+        if loss == "cross_entropy":
+            before, after = ([x - x.mean(-1, keepdim=True) for x in values] for values in (before, after))
+        change = _change(before, after)
         allowed = min(_ALLOWED.get(p.dtype, 0.1) for p in parameters.values()) if parameters else 0.0
         if not change <= allowed:
             raise InputError(

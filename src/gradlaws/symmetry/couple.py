@@ -28,7 +28,10 @@ from gradlaws.laws.structured import Probe
 from gradlaws.models.family import Shapes, size
 from gradlaws.symmetry.coupling import Coupling
 
-_FEWEST, _MOST, _SPARE = 2, 400, 8
+_FEWEST, _USUAL, _MOST, _SPARE = 2, 16, 400, 8
+_CHEAP = 20_000_000
+"""Numbers of all gradients up to which the usual count is taken: a unit must not be dead in all of them."""
+
 _NUMBERS, _KEPT = 250_000_000, 50_000_000
 _TOLERANCE, _NOISE = 1e-7, 1e-12
 _LARGEST = 8
@@ -58,7 +61,7 @@ def couplings(module: nn.Module, example_inputs: Any, *, seed: int = 0) -> tuple
     seen = Seen(state, defaultdict(list), defaultdict(list), {})
     count, probes = _wanted(state), list[Probe]()
     keep = max(1, min(count, _KEPT // size(state)))
-    for probed in _probes(module, example_inputs, count, torch.Generator().manual_seed(seed)):
+    for probed in random_gradients(module, example_inputs, count, torch.Generator().manual_seed(seed)):
         seen.add(probed)
         probes = [*probes, probed][-keep:]
     _, every = seen.frozen_and_moving(frozenset(state))
@@ -94,11 +97,17 @@ def _wanted(state: Shapes) -> int:
     readings = whole(every, state), parted(every, every, state), folded(every, state)
     groups = [item for reading in readings for item in reading.items()]
     wanted = max([-(-(len(group) + _SPARE) // length) for length, group in groups], default=_FEWEST)
-    return max(_FEWEST, min(wanted, _MOST, _NUMBERS // size(state)))
+    affordable = min(_MOST, _NUMBERS // size(state))
+    return max(_FEWEST, min(_USUAL, _CHEAP // size(state)), min(wanted, affordable))
 
 
-def _probes(module: nn.Module, example_inputs: Any, count: int, random: torch.Generator) -> Iterator[Probe]:
-    """Gradients of random linear functions of the outputs on random inputs, at perturbed weights, in float64."""
+def random_gradients(
+    module: nn.Module, example_inputs: Any, count: int, random: torch.Generator, loss_kind: str = "any"
+) -> Iterator[Probe]:
+    """Gradients of random linear functions of the outputs on random inputs, at perturbed weights, in float64.
+
+    With ``cross_entropy`` the functions are those that see no constant along the last axis.
+    """
     args, kwargs = arguments(example_inputs)
     with warnings.catch_warnings(), torch.enable_grad():
         warnings.simplefilter("ignore")
@@ -112,7 +121,10 @@ def _probes(module: nn.Module, example_inputs: Any, count: int, random: torch.Ge
             values = [v for v in outputs(duplicate, some_args, some_kwargs) if v.requires_grad]
             if not values:
                 raise InputError(f"{type(module).__name__} returns no floating point tensor that its parameters move")
-            loss = sum((v * torch.randn(v.shape, generator=random, dtype=v.dtype)).sum() for v in values)
+            along = [torch.randn(v.shape, generator=random, dtype=v.dtype) for v in values]
+            if loss_kind == "cross_entropy":
+                along = [a - a.mean(-1, keepdim=True) for a in along]
+            loss = sum((v * a).sum() for v, a in zip(values, along, strict=True))
             gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)  # type: ignore[arg-type]
             velocity = {
                 name: torch.zeros_like(theta[name]) if g is None else g.unsqueeze(0)

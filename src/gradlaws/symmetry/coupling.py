@@ -128,11 +128,15 @@ class Coupling:
         Raises:
             InputError: see `act`.
         """
-        parameters = dict(module.named_parameters())
-        new = self.act(parameters, element)
-        with torch.no_grad():
-            for name, x in new.items():
-                parameters[name].copy_(x)
+        put_into(module, self.act(dict(module.named_parameters()), element))
+
+    def state_dict(self, module: nn.Module, element: Tensor) -> State:
+        """The same as a whole state dict, shared parameters under all their names; the module is left as it is.
+
+        Raises:
+            InputError: see `act`.
+        """
+        return state_with(module, self.act(dict(module.named_parameters()), element))
 
     def moved(self, rows: Tensor, c: int, element: Tensor, piece: Contraction) -> Tensor:
         """The rows ``[width, everything else]`` after the action."""
@@ -153,6 +157,21 @@ class Coupling:
 
 
 _REAL = {"positive": 1, "complex": 2, "permutation": 0, "signs": 0}
+
+
+def put_into(module: nn.Module, new: State) -> None:
+    """Give parameters new values, in place."""
+    parameters = dict(module.named_parameters())
+    with torch.no_grad():
+        for name, x in new.items():
+            parameters[name].copy_(x)
+
+
+def state_with(module: nn.Module, new: State) -> State:
+    """A copy of the state dict with new values of parameters, under every name that they have."""
+    named = {id(p): new[name] for name, p in module.named_parameters() if name in new}
+    kept = module.state_dict(keep_vars=True)
+    return {name: named[id(x)].clone() if id(x) in named else x.detach().clone() for name, x in kept.items()}
 
 
 def put(x: Tensor, piece: Contraction, rows: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from gradlaws.symmetry.balance import balanced
 from gradlaws.symmetry.couple import Parts, couplings
 from gradlaws.symmetry.coupling import Coupling, State
 from gradlaws.symmetry.permute import permutations, signs
+from gradlaws.symmetry.shift import shifts
 
 _ROUNDS = 50
 
@@ -37,7 +38,8 @@ def orbit_distance(a: nn.Module, b: nn.Module, example_inputs: Any, *, seed: int
         other = sorted(set(shapes[0].items()) ^ set(shapes[1].items()))[0][0]
         raise InputError(f"the networks differ in the parameter {other!r}: expected the same names and shapes")
     groups = couplings(a, example_inputs, seed=seed)
-    here, there = (state | balanced(state, groups).state for state in states)
+    moves = shifts(a, example_inputs, seed=seed)
+    here, there = (state | balanced(state, groups, moves=moves).state for state in states)
     orders = permutations(a, example_inputs, seed=seed)
     odd = signs(a, example_inputs, orders, seed=seed)
     size = (_square(here) * _square(there)) ** 0.25

@@ -64,7 +64,8 @@ def large_symmetries(
     upper, points = _upper(admissible, span.maps.count, random, on_progress)
     invariants = _invariants(span, kept, random)
     notes = [
-        f"the upper bound comes from all gradients at {points} random points and a few at others",
+        f"the upper bound comes from all gradients at {points} random points and a few at others; it is wrong with "
+        f"probability 1/p**{LAST} at most",
         "every generator was tested at random points of every prime",
         *invariants.notes,
     ]

@@ -18,12 +18,15 @@ from torch import Tensor, nn
 
 from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.pieces import axes, blocks, divisors, parted, whole
-from gradlaws.models.family import Shapes
+from gradlaws.models.family import Shapes, size
 from gradlaws.symmetry.couple import arguments, duplicate_of, fresh_inputs, outputs, perturb
 from gradlaws.symmetry.coupling import Coupling, State, put
 from gradlaws.symmetry.precise import Precise
 
 _SAME, _PAIRS = 1e-9, 3
+_CHEAP = 1_000_000
+"""Parameters up to which twice as many pairs of indices are tried."""
+
 _LARGEST = 4096
 """Blocks up to which an axis is divided."""
 
@@ -50,7 +53,7 @@ def permutations(module: nn.Module, example_inputs: Any, *, seed: int = 0) -> tu
             own = [p for p in _left(parts, heads + new) if (p.tensor, p.axis) in open_axes]
             new += trial.groups(_read(own, count, trial.shapes))
         heads += [*new, *(group for head in new for group in trial.inside(head))]
-    return (*found, *heads)
+    return tuple({frozenset(group.parts): group for group in (*found, *heads)}.values())
 
 
 def signs(module: nn.Module, example_inputs: Any, orders: Sequence[Coupling], *, seed: int = 0) -> tuple[Coupling, ...]:
@@ -79,7 +82,7 @@ class _Trial:
     module: nn.Module
     parameters: dict[str, nn.Parameter]
     origin: State
-    inputs: Any
+    inputs: tuple[tuple[Any, ...], dict[str, Any]]
 
     @classmethod
     def of(cls, module: nn.Module, example_inputs: Any, seed: int) -> _Trial:
@@ -99,12 +102,21 @@ class _Trial:
         """Pieces of equal length that are permuted together."""
         found: list[Coupling] = []
         width = pieces[0].length(self.shapes[pieces[0].tensor]) if pieces else 0
-        for first in range(0, min(width - 1, 2 * _PAIRS), 2):
-            for together in self._classes(_left(pieces, found), (first, first + 1)):
+        attempts = _PAIRS if size(self.shapes) > _CHEAP else 2 * _PAIRS
+        for attempt in range(attempts if width > 1 else 0):  # the two units of a pair may be dead: then other ones
+            first, trial = 2 * attempt % (width - 1), self if attempt < width // 2 else self.again(attempt)
+            for together in trial._classes(_left(pieces, found), (first, first + 1)):
                 group = Coupling("permutation", tuple((piece, 1) for piece in together), width)
-                if len(together) > 1 and self.permutes(group):
+                if len(together) > 1 and trial.permutes(group):
                     found.append(group)
         return found
+
+    def again(self, seed: int) -> _Trial:
+        """The same module at other random weights and inputs."""
+        random = torch.Generator().manual_seed(seed)
+        perturb(self.parameters, self.origin, random)
+        origin = {name: p.detach().clone() for name, p in self.parameters.items()}
+        return replace(self, origin=origin, inputs=fresh_inputs(*self.inputs, random))
 
     def inside(self, heads: Coupling) -> Iterator[Coupling]:
         """Permutations inside the blocks of a group: of query heads that share a key head."""
@@ -130,6 +142,7 @@ class _Trial:
 
     def stays(self, group: Coupling, element: Tensor) -> bool:
         """Whether an element of a group changes no output."""
+        self._set({})
         with torch.no_grad(), Precise():
             before = outputs(self.module, *self.inputs)
             self._set(group.act(self.origin, element))

@@ -92,8 +92,9 @@ def _found(family: Family, fields: list[PrimeField], seed: int, on_progress: Pro
     tensor = _tensor_of_row(slice_, family)
     owner = torch.tensor([tensor(place) for place in range(slice_.dimension * (slice_.dimension + 1))])
     vectors = rational(by_support(maps.flatten(1), owner, field), field)
-    notes = [] if vectors is not None else ["the generators have no small rational coefficients: none is claimed"]
-    vectors = sparser(vectors or [], tensor)
+    if vectors is None:  # constants such as running variances stand in them
+        return _by_structure(family, fields, seed, len(maps), on_progress)
+    vectors, notes = sparser(vectors, tensor), list[str]()
     still = sparser(rational(slice_.still.T, field) or [])
     shapes = tuple(family.parameters.items())
     translations = tuple(_written({(i, family.dimension): c for i, c in v.items()}, shapes) for v in still)
@@ -117,6 +118,18 @@ def _found(family: Family, fields: list[PrimeField], seed: int, on_progress: Pro
     )
     count = Count(len(vectors), len(maps), status, evidence, family.dimension)
     return _named(family, slice_, vectors, generators, translations, count)
+
+
+def _by_structure(
+    family: Family, fields: list[PrimeField], seed: int, most: int, on_progress: Progress | None
+) -> Symmetries:
+    """Symmetries of shared indices, where all together have no small rational coefficients."""
+    found = replace(large_symmetries(family, fields, seed, on_progress), discrete=_discrete(family))
+    count, upper = found.count, min(most, found.count.upper)
+    status = Status.CERTAIN if upper == count.lower else Status.BOUNDED
+    note = f"all {most} symmetries together have no small rational coefficients: those of shared indices are listed"
+    evidence = replace(count.evidence, notes=(note, *count.evidence.notes))
+    return replace(found, count=replace(count, upper=upper, status=status, evidence=evidence))
 
 
 def _named(
