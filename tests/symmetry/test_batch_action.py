@@ -10,7 +10,7 @@ from gradlaws.symmetry.along import along
 from gradlaws.symmetry.batch_action import batch_action, batch_actions
 from gradlaws.symmetry.data_action import act_on_batch, act_on_layers
 from gradlaws.symmetry.teleport import Teleporting, teleport_
-from gradlaws.symmetry.valley import ensemble, members
+from gradlaws.symmetry.valley import chord, curve, ensemble, members
 from tests.modules import Block, Head, mlp
 from tests.samplers import generator
 
@@ -202,6 +202,15 @@ def test_an_ensemble_agrees_on_the_batch_only():
     assert float((ensemble(module, states, x) - module(x)).detach().abs().max()) < 1e-9
     other = draw(6, 5, seed=3)
     assert float((ensemble(module, states, other) - module(other)).detach().abs().max()) > 1e-3
+
+
+def test_curves_and_chords_of_the_valley_of_a_batch():
+    module, x = mlp(nn.GELU, 5, 9, 2).double(), draw(6, 5)
+    groups, state = batch_actions(module, x), stated(module)
+    found = chord(state, groups, logs_of(groups, 0.2), points=9)
+    assert 0 < found.strays <= found.deviation < 0.5 * found.distance
+    for point in curve(state, groups, logs_of(groups), [0.25, 0.5, 1.0]):
+        assert float((functional_call(module, point, (x,)) - module(x)).detach().abs().max()) < 1e-11
 
 
 def test_in_place_and_in_single_precision():

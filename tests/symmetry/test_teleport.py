@@ -12,6 +12,7 @@ from gradlaws.symmetry.permute import permutations
 from gradlaws.symmetry.plane import BOOTH, ROSENBROCK
 from gradlaws.symmetry.teleport import Teleporting, teleport_
 from tests.modules import Gated, Head, mlp
+from tests.symmetry.test_coupling import Radial
 
 
 def point(*w):
@@ -68,6 +69,33 @@ def test_a_quadratic_is_best_at_its_top_eigenvector():
     best = math.sqrt(2 * level / float(values[-1])) * vectors[:, -1]
     assert float(0.5 * best @ a @ best) == pytest.approx(level)
     assert float((a @ best).square().sum()) == pytest.approx(2 * float(values[-1]) * level)
+
+
+def test_one_best_teleport_of_a_quadratic_stays_best():
+    """Gradient descent stays on the top eigenvector: |grad|^2 = 2 lambda_max L at every later step."""
+    hessian = torch.tensor([[10.0, 8.0], [8.0, 10.0]], dtype=torch.float64)
+    w = BOOTH.teleported(point(5.0, -5.0))
+    for _ in range(10):
+        slope = BOOTH.gradient(w)
+        assert float(slope.square().sum()) == pytest.approx(2 * 18 * float(BOOTH.loss(w)), rel=1e-5)
+        assert torch.allclose(hessian @ slope, 18 * slope, rtol=1e-2)
+        w = w - 0.01 * slope
+
+
+def test_rotations_do_not_help():
+    """Of a radial network: orthogonal actions leave the norm of the gradient where it is."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, x = Radial().double(), torch.randn(5, 2, dtype=torch.float64)
+    groups = couplings(model, x)
+    assert [group.group for group in groups] == ["orthogonal"]
+
+    def loss(m):
+        return m(x).square().sum()
+
+    before = sum(float(g.square().sum()) for g in torch.autograd.grad(loss(model), [*model.parameters()]))
+    moved = teleport_(model, loss, groups, steps=5)
+    assert moved.objective_after == pytest.approx(before, rel=1e-9)
 
 
 def regression(activation=nn.LeakyReLU):

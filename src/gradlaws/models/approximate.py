@@ -49,8 +49,8 @@ def approximate(
             is estimated, and raised until no random point has a larger error than the tolerance.
         affine: ``(A, b)``: f is about ``A x + b`` outside the box; zero if not given.
         widths: of the hidden layers: ``constant`` n + m + 1; ``growing`` n + 1, n + 2, ..., one more for each ball;
-            ``compact`` max(n, m) + 1, for x in the box only; ``narrow`` max(n, m), twice as many layers, for x in the
-            box only, if that is at least 2 and n at most 3.
+            ``compact`` max(n, m) + 1, for x in the box only; ``narrow`` max(n, m), two or three layers for each ball,
+            for x in the box only, if that is at least 2 and n at most 3.
 
     Raises:
         InputError: a box, a tolerance or a constant that makes no sense, or f breaks its promise at a random point.
@@ -86,6 +86,8 @@ def _covered(
     cells = [max(1, ceil(side / cell)) for side in (corners[1] - corners[0]).tolist()]
     m = _values(f, corners[:1]).shape[1]
     _refuse_size(prod(cells), n, m, widths)
+    if widths == "narrow" and n > 3:
+        raise InputError(f"widths 'narrow' with {n} inputs: expected at most 3, balls around a grid hold other centres")
     if widths == "narrow":  # equal sides, so that no ball holds a second centre
         middle, reach = corners.mean(0), cell * torch.tensor(cells, dtype=torch.float64) / 2
         corners = torch.stack([middle - reach, middle + reach])

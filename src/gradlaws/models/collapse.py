@@ -14,6 +14,10 @@ from gradlaws.errors import InputError
 
 Affine = tuple[Tensor, Tensor]
 
+_TRIES = 50
+_ROOM, _LEAST = 0.02, 1e-6
+"""Widths of an ellipsoid as parts of its length: so much, over the number of points, is taken at once; what must be."""
+
 
 def growing(c: Tensor, heights: Tensor, values: Tensor, affine: Affine) -> list[Affine]:
     """Theorem 3: the ball i is moved to ``c_i + e_i``, e_i a new direction each time."""
@@ -88,11 +92,12 @@ def compact(c: Tensor, heights: Tensor, values: Tensor) -> list[Affine]:
 
 
 def narrow(c: Tensor, radii: Tensor, values: Tensor) -> list[Affine]:
-    """Width max(n, m) >= 2, on the balls only, with two layers for each ball.
+    """Width max(n, m) >= 2, on the balls only, with two layers for each ball, or three.
 
     First every ball is collapsed to its centre; no centre may lie in another ball. Then the points that are left are
     moved one by one to where their values stand, each by a thin ellipsoid around that place which reaches it and none
-    of the others. On a line there is no way around, and indeed maps of width one are monotone.
+    of the others; where there is hardly room, by way of a third place. On a line there is no way around, and indeed
+    maps of width one are monotone.
 
     Raises:
         InputError: n = m = 1, a centre lies in another ball, or no thin ellipsoid was found.
@@ -108,9 +113,9 @@ def narrow(c: Tensor, radii: Tensor, values: Tensor) -> list[Affine]:
     points[:, :n] = c
     steps = [(torch.eye(d, dtype=c.dtype) / r, z) for r, z in zip(radii, points, strict=True)]
     places, scale, offset = _places(points, values)
-    where = points.clone()
+    where, random = points.clone(), torch.Generator().manual_seed(1)
     for i in range(count):
-        steps.append((_needle(where, i, places[i]), places[i]))
+        steps += _route(where, i, places[i], random)
         where[i] = places[i]
     maps: list[Affine] = []
     back: Affine = (torch.eye(d, dtype=c.dtype)[:, :n], c.new_zeros(d))
@@ -138,8 +143,33 @@ def _places(points: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return places, spread / reach, offset
 
 
-def _needle(where: Tensor, i: int, place: Tensor) -> Tensor:
-    """A matrix whose unit ball around the place holds the point i, the place, and no other point."""
+def _route(where: Tensor, i: int, place: Tensor, random: torch.Generator) -> list[Affine]:
+    """Ellipsoids that carry the point i to its place, one or two."""
+    width, turn = _needle(where, i, place)
+    best, found = width, [(turn, place)]
+    reach = (where[i] - place).norm()
+    for _ in range(_TRIES):
+        if best * len(where) > _ROOM:
+            break
+        stop = place + 0.5 * reach * torch.randn(len(place), generator=random, dtype=place.dtype)
+        first, there = _needle(where, i, stop)
+        moved = where.clone()
+        moved[i] = stop
+        second, back = _needle(moved, i, place)
+        if min(first, second) > best:
+            best, found = min(first, second), [(there, stop), (back, place)]
+    if not best > _LEAST:
+        raise InputError(
+            "values and centres in special position: a point hides behind another; move the balls a little"
+        )
+    return found
+
+
+def _needle(where: Tensor, i: int, place: Tensor) -> tuple[float, Tensor]:
+    """A matrix whose unit ball around the place holds the point i, the place, and no other point.
+
+    With its width as a part of its length; zero where another point is in the way.
+    """
     step = where[i] - place
     length = step.norm()
     along = step / length
@@ -147,14 +177,11 @@ def _needle(where: Tensor, i: int, place: Tensor) -> Tensor:
     others = others[(others - step).norm(dim=1) > 0]
     flat = others @ along
     apart = (others - flat.unsqueeze(1) * along).norm(dim=1)[flat.abs() < 1.2 * length]
-    width = 0.5 * float(apart.min()) if len(apart) else float(length)
-    if not width > 1e-6 * float(length):
-        raise InputError(
-            "values and centres in special position: a point hides behind another; move the balls a little"
-        )
+    width = min(0.5 * float(apart.min()) if len(apart) else float(length), float(length))
     projection = torch.outer(along, along)
     eye = torch.eye(len(along), dtype=along.dtype)
-    return projection / (1.1 * length) + (eye - projection) / min(width, float(length))
+    turn = projection / (1.1 * length) + (eye - projection) / max(width, torch.finfo(place.dtype).tiny)
+    return width / float(length), turn
 
 
 def _gap(values: Tensor) -> Tensor:
