@@ -32,11 +32,13 @@ class FrozenSign:
         unit: hidden layer, counted from 1, and number of the unit that freezes it; the layer behind for a chain of
             single units.
         positive: its sign.
+        layer: of weights, counted from 1.
     """
 
     weight: str
     unit: tuple[int, int]
     positive: bool
+    layer: int
 
     def __str__(self) -> str:
         return f"{self.weight} stays {'positive' if self.positive else 'negative'}"
@@ -131,7 +133,7 @@ def components(model: nn.Module) -> Components:
     biased = [layer.bias is not None for layer in layers]
     places = frozen_places(widths, biased, values)
     signs = [
-        FrozenSign(f"{layers[i].name}[{row}, {column}]", unit, bool(layers[i].weight[row, column] > 0))
+        FrozenSign(f"{layers[i].name}[{row}, {column}]", unit, bool(layers[i].weight[row, column] > 0), i + 1)
         for i, row, column, unit in places
     ]
     groups = [sum(place[0] == i for place in places) for i in range(len(layers))]
