@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from gradlaws.errors import InputError
-from gradlaws.geometry.components import components, reachable
+from gradlaws.geometry.chain import read_chain
+from gradlaws.geometry.components import frozen_signs, reachable
 
 INITIALISERS = ("kaiming", "xavier")
 
@@ -102,11 +103,13 @@ def simulate(make: Callable[[], nn.Module], draws: int = 1000, seed: int = 0) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for _ in range(draws):
-            found = components(make())
-            if found.widths[-1] != 1:
-                raise InputError(f"a network {'-'.join(map(str, found.widths))} has no scalar output: expected d-...-1")
-            hidden = found.widths[-2]
-            signs = [sign.positive for sign in found.frozen if sign.layer == len(found.widths) - 1]
+            layers = read_chain(make())
+            hidden, outputs = layers[-1].weight.shape[1], len(layers[-1].weight)
+            if outputs != 1:
+                raise InputError(
+                    f"a network with {outputs} outputs has no obstruction to draw: expected a scalar output"
+                )
+            signs = [sign.positive for sign in frozen_signs(layers) if sign.layer == len(layers)]
             frozen, some = frozen + len(signs), some + bool(signs)
             same += len(signs) == hidden and len(set(signs)) == 1
     return Chances(hidden, frozen / draws / hidden, draws, some / draws, same / draws)
