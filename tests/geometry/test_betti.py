@@ -43,6 +43,7 @@ SMALL = {
     "all of it": ((1, 2, 2, 1), False, imbalanced([-1.0, -0.5], [1.5, 0.2])),
     "exactly as much": ((1, 2, 2, 1), False, imbalanced([-1.0, -0.5], [1.0, 0.5])),
     "a still unit in the middle": ((1, 2, 2, 1), False, imbalanced([0.0, -0.5], [0.2, -0.5])),
+    "a cone of everything": ((1, 2, 1, 1), False, imbalanced([0.0, 0.0], [0.0])),
     "biases in the middle": ((1, 1, 2, 1), True, imbalanced([-1.0], [0.7, 0.6])),
     "single units": ((1, 1, 1, 1), False, imbalanced([-1.0], [2.0])),
     "a bottleneck": ((2, 2, 1, 2), False, imbalanced([-1.0, 0.4], [0.8])),
@@ -162,7 +163,7 @@ def test_large_networks_say_what_is_open():
     assert found.numbers is None
     assert found.lower[0] == 2 ** int((values[1] < 0).sum())
     assert str(found).startswith("at least b_0 = ")
-    assert "BOUNDED (open: 60 hidden units, more than 14, some with c < 0 below some with c > 0; b_0 is exact)" in str(
+    assert "BOUNDED (open: 60 hidden units, more than 14, whose signs of c have no closed form; b_0 is exact)" in str(
         found
     )
 

@@ -91,7 +91,7 @@ def invariant_betti(
         largest = max(map(len, cuts.parts()))
         why = f"open: {largest} minimal cuts that meet, in more than {MOST_CELLS:,} ways"
     else:
-        why = f"open: {units} hidden units, more than {MOST_UNITS}, some with c < 0 below some with c > 0"
+        why = f"open: {units} hidden units, more than {MOST_UNITS}, whose signs of c have no closed form"
     return _answer(_least(widths, biased, values, frozen), False, f"{why}; b_0 is exact")
 
 
