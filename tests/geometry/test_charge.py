@@ -136,6 +136,12 @@ def test_the_oscillator_tends_to_the_recursion_with_the_step():
     assert np.log2(missed[1] / missed[2]) == pytest.approx(1, abs=0.25)
 
 
+def test_no_steps_leave_the_charge_as_it_is():
+    assert recursion(3.0, 0, degree=1, eta=0.1).tolist() == [3.0]
+    assert recursion(3.0, np.int64(0), degree=2, eta=0.1).tolist() == [3.0]
+    assert Oscillator(2, 0.1, 0.1).course(3.0, []).tolist() == [3.0]
+
+
 NOETHER = {"mass": 0.05, "damping": 1.0, "decay": 0.1}
 
 
@@ -173,6 +179,7 @@ BAD = {
     "growth": (lambda: Oscillator(1, 0.1, -0.1), "a weight decay of -0.1 makes no sense"),
     "too much momentum": (lambda: Oscillator(1, 0.1, 0.1, 1.0), "a momentum of 1.0 makes no sense"),
     "negative steps": (lambda: recursion(1.0, -3, degree=1, eta=0.1), "-3 steps make no sense"),
+    "a yes": (lambda: recursion(1.0, True, degree=1, eta=0.1), "steps are not understood"),
     "text": (lambda: recursion(1.0, "ten", degree=2, eta=0.1), "expected how many, or the square of the update"),
     "NaN squares": (lambda: recursion(1.0, [1.0, np.nan], degree=2, eta=0.1), "steps are not understood"),
     "squares of a sum": (lambda: recursion(1.0, [1.0], degree=1, eta=0.1), "is not driven by squares of updates"),

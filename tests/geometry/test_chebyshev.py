@@ -6,7 +6,7 @@ from scipy.special import ive
 from scipy.stats import skellam
 
 from gradlaws.geometry.chebyshev import orders, reach, tails, weights
-from tests.oracles.diffusion_bound import bound, least_order
+from tests.oracles.diffusion_bound import bound, least_order, released_order
 
 
 def error(z):
@@ -96,6 +96,24 @@ def test_no_overflow_where_factorials_have_one(squared_error, by_bound, by_tail)
     """The Stanford bunny, 2503 nodes, time 10, relative to the output of a Dirac."""
     assert least_order(195, squared_error, extra=np.log(2503)) == by_bound
     assert order(390, (squared_error / 2503) ** 0.5) == by_tail
+
+
+@pytest.mark.parametrize(
+    ("c", "expected"),
+    [(1, (5, 7)), (10, (15, 21)), (40, (45, 51)), (100, (105, 110)), (200, (400, 400)), (500, (1000, 1000))],
+)
+def test_orders_of_the_released_program(c, expected):
+    """A published defect: where its bound overflows it says any power of two times C."""
+    assert tuple(released_order(c, e) for e in (1e-5, 1e-10)) == expected
+
+
+@pytest.mark.parametrize(("c", "expected"), [(1, 7), (10, 47), (40, 320), (100, 200)])
+def test_orders_of_the_released_program_relative_to_the_output(c, expected):
+    assert released_order(c, 1e-5, extra=8 * c) == expected
+
+
+def test_the_bunny_in_the_released_program():
+    assert {released_order(195, e, extra=np.log(2503)) for e in (1e-5, 1e-12)} == {390}
 
 
 def test_coefficient_sign_convention():

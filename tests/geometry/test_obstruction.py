@@ -63,6 +63,28 @@ def test_networks_drawn_by_torch_agree(name, initialise):
     assert drawn.same_sign == pytest.approx(exact.same_sign, abs=0.05)
 
 
+def test_one_input_has_frozen_weights_on_both_sides():
+    """Of which only those of the output count: an earlier simulation took one of the others for one."""
+    exact, drawn = chances(1, 4), simulate(make(KAIMING, inputs=1), 400)
+    assert drawn.some == pytest.approx(exact.some, abs=4 * drawn.error)
+    assert drawn.one == pytest.approx(exact.one, abs=0.06)
+
+
+def test_deep_networks_are_drawn_too():
+    """Whether a sign is frozen depends on the last two layers only."""
+
+    def deep():
+        layers = [nn.Linear(5, 3, bias=False), nn.ReLU(), nn.Linear(3, 4, bias=False), nn.ReLU()]
+        model = nn.Sequential(*layers, nn.Linear(4, 1, bias=False))
+        for layer in (model[0], model[2], model[4]):
+            KAIMING(layer.weight)
+        return model
+
+    exact, drawn = chances(3, 4), simulate(deep, 400)
+    assert drawn.hidden == 4
+    assert drawn.some == pytest.approx(exact.some, abs=4 * drawn.error)
+
+
 def test_the_seed_and_torchs_random_state():
     state = torch.get_rng_state()
     first = simulate(make(KAIMING), 30, seed=3)

@@ -9,9 +9,9 @@ can vanish together (nerve theorem):
     b_k(H) = sum over w of dim H~_{k-1}(K_w)
 
 By Hochster's formula that is the sum of row k of the Betti table of the ideal of the minimal cuts (`cuts`), computed
-here over the rationals from Taylor's resolution. Where the cuts are disjoint H is a product of spheres up to homotopy;
-that is the case of two layers (Nurisso, Leroy, Vaccarino 2024), and of every network where no unit with c < 0 lies
-below one with c > 0.
+here over the rationals from Lyubeznik's resolution (1988). Where the cuts are disjoint H is a product of spheres up to
+homotopy; that is the case of two layers (Nurisso, Leroy, Vaccarino 2024), and of every network where no unit with c < 0
+lies below one with c > 0.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
+from random import Random
 
 from torch import Tensor
 
@@ -28,8 +29,10 @@ from gradlaws.errors import InputError
 from gradlaws.geometry.cuts import MOST_UNITS, Cuts, minimal_cuts
 from gradlaws.laws.count import Status
 
-MOST_CUTS = 16
-"""Cuts of one part, 2^16 sets of them, up to which Taylor's resolution is taken."""
+MOST_CELLS = 100_000
+"""Sets of cuts of one part, up to which their resolution is taken."""
+
+_ORDERS = 5
 
 _LONGEST = 100_000
 
@@ -82,12 +85,13 @@ def invariant_betti(
     units = sum(map(len, values))
     if units <= MOST_UNITS:
         cuts = minimal_cuts(widths, biased, values)
+        found = by_cuts(cuts)
+        if found is not None:
+            return _answer(found, True, f"the ideal of its {len(cuts.minimal)} minimal cuts")
         largest = max(map(len, cuts.parts()))
-        if largest <= MOST_CUTS:
-            return _answer(by_cuts(cuts), True, f"the ideal of its {len(cuts.minimal)} minimal cuts")
-        why = f"open: {largest} minimal cuts that meet, more than {MOST_CUTS}"
+        why = f"open: {largest} minimal cuts that meet, in more than {MOST_CELLS:,} ways"
     else:
-        why = f"open: {units} hidden units, more than {MOST_UNITS}, some with c < 0 below some with c > 0"
+        why = f"open: {units} hidden units, more than {MOST_UNITS}, whose signs of c have no closed form"
     return _answer(_least(widths, biased, values, frozen), False, f"{why}; b_0 is exact")
 
 
@@ -106,22 +110,45 @@ def betti_numbers(inner: int, outer: int, positive: int, negative: int) -> tuple
     return _dense(_spheres([inner] * positive + [outer] * negative))
 
 
-def by_cuts(cuts: Cuts) -> Polynomial:
-    """The Poincare polynomial: the product over groups of cuts without a common edge."""
+def by_cuts(cuts: Cuts) -> Polynomial | None:
+    """The Poincare polynomial: the product over groups of cuts without a common edge; None where one is too large."""
     total = Polynomial({0: 1})
     for part in cuts.parts():
-        total = _times(total, _resolved(cuts, part))
+        cells = _cells(part)
+        if cells is None:
+            return None
+        total = _times(total, _resolved(cuts, cells))
     return total
 
 
-def _resolved(cuts: Cuts, part: Sequence[int]) -> Polynomial:
-    """``sum t^(size of w - i)`` over Tor_i in degree w: homology of Taylor's complex, by unions w of cuts."""
-    joined = [0]
-    for chosen in range(1, 1 << len(part)):
-        joined.append(joined[chosen & chosen - 1] | part[(chosen & -chosen).bit_length() - 1])
+def _cells(part: Sequence[int]) -> dict[int, int] | None:
+    """The cells of Lyubeznik's resolution, sets of cuts as bits, with the union of each; None if they are too many.
+
+    With the cuts in some order, a set is one if no cut before its first lies in its union, nor one before its second in
+    the union without the first, and so on. Small cuts first is often good.
+    """
+    order = sorted(part, key=int.bit_count)
+    for seed in range(_ORDERS):
+        cells, waiting = {0: 0}, [(0, 0, len(order))]
+        while waiting and len(cells) <= MOST_CELLS:
+            chosen, union, first = waiting.pop()
+            for i in range(first):
+                more = union | order[i]
+                if all(other & ~more for other in order[:i]):
+                    cells[chosen | 1 << i] = more
+                    waiting.append((chosen | 1 << i, more, i))
+        if not waiting:
+            return cells
+        order = list(part)
+        Random(seed).shuffle(order)
+    return None
+
+
+def _resolved(cuts: Cuts, cells: dict[int, int]) -> Polynomial:
+    """``sum t^(size of w - i)`` over Tor_i in degree w: homology of the cells, one block for each union w of cuts."""
     found, pivots = Polynomial(), dict[int, dict[int, int | Fraction]]()
-    for chosen, edges in enumerate(joined):
-        degree, column = cuts.weight(edges) - chosen.bit_count(), _boundary(chosen, joined)
+    for chosen, edges in cells.items():
+        degree, column = cuts.weight(edges) - chosen.bit_count(), _boundary(chosen, cells)
         while column and (pivot := max(column)) in pivots:
             _eliminate(column, pivots[pivot], pivot)
         if column:
@@ -132,12 +159,12 @@ def _resolved(cuts: Cuts, part: Sequence[int]) -> Polynomial:
     return +found
 
 
-def _boundary(chosen: int, joined: list[int]) -> dict[int, int | Fraction]:
+def _boundary(chosen: int, cells: dict[int, int]) -> dict[int, int | Fraction]:
     """Sets of one cut less with the same union, with their signs."""
     column, sign, left = dict[int, int | Fraction](), 1, chosen
     while left:
         face = chosen ^ (left & -left)
-        if joined[face] == joined[chosen]:
+        if cells[face] == cells[chosen]:
             column[face] = sign
         sign, left = -sign, left & left - 1
     return column

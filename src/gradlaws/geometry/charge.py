@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ class Oscillator:
         """The charge after each step, ``[steps + 1]``; arguments as for `recursion`."""
         squares = _squares(steps, self.degree)
         times = self.eta * np.arange(len(squares) + 1)
-        pushed = np.convolve(2 / self.eta * squares, self.kick(times))[: len(squares)]
+        pushed = np.convolve(2 / self.eta * squares, self.kick(times))[: len(squares)] if len(squares) else squares
         return _finite(start, "start") * self.free(times) + np.concatenate([[0.0], pushed])
 
     def _rates(self) -> tuple[complex, complex]:
@@ -183,10 +184,10 @@ def settled_length(*, mass: float, damping: float, decay: float, force: float) -
 
 def _squares(steps: Any, degree: int) -> Array:
     """What drives the charge at each step."""
-    if isinstance(steps, int):
+    if isinstance(steps, Integral) and not isinstance(steps, bool):
         if steps < 0:
             raise InputError(f"{steps} steps make no sense: expected a whole number of at least 0")
-        return np.zeros(steps)
+        return np.zeros(int(steps))
     values = np.asarray(steps.detach().cpu().numpy() if hasattr(steps, "detach") else steps)
     if values.dtype.kind not in "iuf" or values.ndim != 1 or not np.isfinite(values).all():
         raise InputError("steps are not understood: expected how many, or the square of the update of each, [steps]")

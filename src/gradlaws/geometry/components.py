@@ -10,6 +10,7 @@ Leroy, Vaccarino 2024); its holes at any depth are counted in `gradlaws.geometry
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from gradlaws.geometry.betti import Betti, invariant_betti
-from gradlaws.geometry.chain import imbalances, read_chain
+from gradlaws.geometry.chain import Layer, imbalances, read_chain
 
 _ZERO = 1e-12
 
@@ -32,11 +33,13 @@ class FrozenSign:
         unit: hidden layer, counted from 1, and number of the unit that freezes it; the layer behind for a chain of
             single units.
         positive: its sign.
+        layer: of weights, counted from 1.
     """
 
     weight: str
     unit: tuple[int, int]
     positive: bool
+    layer: int
 
     def __str__(self) -> str:
         return f"{self.weight} stays {'positive' if self.positive else 'negative'}"
@@ -126,25 +129,38 @@ def components(model: nn.Module) -> Components:
         InputError: the model is not such a chain, or a weight is NaN.
     """
     layers = read_chain(model)
-    widths = (layers[0].weight.shape[1], *(len(layer.weight) for layer in layers))
-    values = [_cleaned(c, a.weight, b.weight) for c, a, b in zip(imbalances(layers), layers, layers[1:], strict=False)]
-    biased = [layer.bias is not None for layer in layers]
-    places = frozen_places(widths, biased, values)
-    signs = [
-        FrozenSign(f"{layers[i].name}[{row}, {column}]", unit, bool(layers[i].weight[row, column] > 0))
-        for i, row, column, unit in places
-    ]
-    groups = [sum(place[0] == i for place in places) for i in range(len(layers))]
-    cones = [(i + 1, k) for i, k in _cones(widths, biased, values)]
+    widths, biased, values = _sizes(layers)
+    signs = frozen_signs(layers)
+    groups = Counter(sign.layer for sign in signs)
+    places = [place[:3] for place in frozen_places(widths, biased, values)]
     return Components(
         model=type(model).__name__,
         widths=widths,
         imbalances=tuple(tuple(c.tolist()) for c in values),
         frozen=tuple(signs),
-        effective=prod(size + 1 for size in groups),
-        holes=invariant_betti(widths, biased, values, [place[:3] for place in places]),
-        cones=tuple(cones),
+        effective=prod(size + 1 for size in groups.values()),
+        holes=invariant_betti(widths, biased, values, places),
+        cones=tuple((i + 1, k) for i, k in _cones(widths, biased, values)),
     )
+
+
+def frozen_signs(layers: list[Layer]) -> list[FrozenSign]:
+    """The weights that gradient flow cannot take through zero.
+
+    Args:
+        layers: as `gradlaws.geometry.chain.read_chain` reads them.
+    """
+    return [
+        FrozenSign(f"{layers[i].name}[{row}, {column}]", unit, bool(layers[i].weight[row, column] > 0), i + 1)
+        for i, row, column, unit in frozen_places(*_sizes(layers))
+    ]
+
+
+def _sizes(layers: list[Layer]) -> tuple[tuple[int, ...], list[bool], list[Tensor]]:
+    """Widths, which layers have biases, and the values of the laws."""
+    widths = (layers[0].weight.shape[1], *(len(layer.weight) for layer in layers))
+    values = [_cleaned(c, a.weight, b.weight) for c, a, b in zip(imbalances(layers), layers, layers[1:], strict=False)]
+    return widths, [layer.bias is not None for layer in layers], values
 
 
 def frozen_places(

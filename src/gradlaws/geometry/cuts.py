@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-MOST_UNITS = 12
+MOST_UNITS = 14
 """Hidden units up to which all sets of them are gone through."""
 
 _ZERO = 1e-12

@@ -10,17 +10,18 @@ import torch
 from torch import nn
 
 from gradlaws.errors import InputError
-from gradlaws.geometry.components import components, reachable
+from gradlaws.geometry.chain import read_chain
+from gradlaws.geometry.components import frozen_signs, reachable
 
 INITIALISERS = ("kaiming", "xavier")
 
 
 @dataclass(frozen=True, slots=True)
 class Chances:
-    """Of a two-layer ReLU network with a scalar output at its initial weights.
+    """Of a ReLU network with a scalar output at its initial weights.
 
     Args:
-        hidden: units.
+        hidden: units of its last hidden layer.
         one: chance that a given unit cannot change the sign of its output weight.
         draws: how many networks were drawn, None for the closed form.
         some: chance that there is such a unit.
@@ -87,7 +88,7 @@ def chances(inputs: int, hidden: int, initialiser: str | tuple[float, float] = "
 
 
 def simulate(make: Callable[[], nn.Module], draws: int = 1000, seed: int = 0) -> Chances:
-    """The same for any initialiser, by drawing networks with a scalar output.
+    """The same for any initialiser and depth, by drawing networks with a scalar output.
 
     Args:
         make: builds a freshly initialised model.
@@ -102,11 +103,13 @@ def simulate(make: Callable[[], nn.Module], draws: int = 1000, seed: int = 0) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for _ in range(draws):
-            found = components(make())
-            if len(found.widths) != 3 or found.widths[2] != 1:
-                raise InputError(f"a network {'-'.join(map(str, found.widths))} is not d-l-1: expected a scalar output")
-            hidden = found.widths[1]
-            signs = [sign.positive for sign in found.frozen if sign.weight.split("[")[1].startswith("0,")]
+            layers = read_chain(make())
+            hidden, outputs = layers[-1].weight.shape[1], len(layers[-1].weight)
+            if outputs != 1:
+                raise InputError(
+                    f"a network with {outputs} outputs has no obstruction to draw: expected a scalar output"
+                )
+            signs = [sign.positive for sign in frozen_signs(layers) if sign.layer == len(layers)]
             frozen, some = frozen + len(signs), some + bool(signs)
             same += len(signs) == hidden and len(set(signs)) == 1
     return Chances(hidden, frozen / draws / hidden, draws, some / draws, same / draws)
