@@ -298,3 +298,9 @@ def test_units_that_some_inputs_leave_dead_are_found_too(seed):
     every = {"0.weight", "0.bias", "2.weight"}
     assert [set(group.tensors) for group in couplings(net, x)] == [every]
     assert [set(order.tensors) for order in permutations(net, x)] == [every]
+
+
+@pytest.mark.parametrize(("widths", "groups"), [((1, 1), 0), ((1, 2, 1), 1), ((1, 1, 1), 1)])
+def test_the_smallest_networks(widths, groups):
+    net = mlp(nn.ReLU, *widths, bias=False)
+    assert len(couplings(net, torch.randn(3, 1))) == groups

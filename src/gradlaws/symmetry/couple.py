@@ -194,6 +194,8 @@ class _Search:
     def _solve(self, groups: Groups) -> list[tuple[Parts, int]]:
         found: list[tuple[Parts, int]] = []
         for length, pieces in groups.items():
+            if not pieces:
+                continue
             columns = self.seen.columns(self.seen.norms, pieces, Reals())  # type: ignore[arg-type]
             scale = columns.norm(dim=0)
             alive = (scale > _NOISE * scale.max()).nonzero().squeeze(1).tolist()
