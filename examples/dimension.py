@@ -81,6 +81,7 @@ def plot(courses: dict[float, dict[str, list[int]]], file: str) -> None:
 
 def main() -> None:
     """Train twice, measure, explain."""
+    torch.set_num_threads(1)  # matrices are small: threads would only wait for each other
     file = sys.argv[1] if len(sys.argv) > 1 else "dimension.png"
     x, y = digits()
     gaussian = 0.5 + torch.randn(400, WIDTHS[0], generator=torch.Generator().manual_seed(0)).double()
