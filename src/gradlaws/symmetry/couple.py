@@ -29,7 +29,7 @@ from gradlaws.models.family import Shapes, size
 from gradlaws.symmetry.coupling import Coupling
 
 _FEWEST, _MOST, _SPARE = 2, 400, 8
-_NUMBERS, _KEPT = 250_000_000, 50_000_000
+_NUMBERS, _KEPT = 400_000_000, 50_000_000
 _TOLERANCE, _NOISE = 1e-7, 1e-12
 _LARGEST = 8
 _FOLDS = 400
