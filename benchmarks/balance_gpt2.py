@@ -18,6 +18,8 @@ from gradlaws.symmetry.balance import balance_
 
 TOKENS = 16
 LARGEST_SECONDS, LARGEST_ERROR = 30.0, 1e-4
+GROUPS = 4 * 12
+"""In each layer the gains of two normalisations, queries with keys, values with outputs."""
 
 
 def main() -> None:
@@ -42,6 +44,7 @@ def main() -> None:
         f"{model.num_parameters()} parameters, {seconds:.1f} s ({busy:.1f} s of processor), {memory:.1f} GiB, "
         f"largest change of a logit {error:.1e} (largest logit {float(before.abs().max()):.2f})"
     )
+    assert len(result.couplings) == GROUPS
     assert seconds < LARGEST_SECONDS
     assert error < LARGEST_ERROR
 

@@ -52,7 +52,7 @@ def test_symmetries_with_constants_of_the_network_in_them():
     found = gl.symmetries(model, torch.zeros(1, 1, 3))
     assert (found.status, found.dimension, found.count.upper) == (Status.BOUNDED, 4, 6)
     assert sorted(block.name for block in found.blocks) == ["(R_>0)^2", "(R_>0)^2"]
-    assert found.evidence.notes[0].startswith("all 6 symmetries together have no small rational coefficients")
+    assert found.evidence.notes[0].startswith("the 6 symmetries together have no small rational coefficients")
 
 
 class Tied(nn.Module):

@@ -153,7 +153,7 @@ def test_a_wrong_shift_leaves_every_bit(monkeypatch):
     model, x = mlp(nn.Identity, 3, 4, 2), torch.randn(5, 3)
     (right,) = shifts(model, x)
     wrong = Shift(right.constants, tuple((s, -c) for s, c in right.slices), right.width)
-    monkeypatch.setattr(balance, "shifts", lambda *_, **__: (wrong,))
+    monkeypatch.setattr(balance.ShiftSearch, "found", lambda _: iter([wrong]))
     kept = bits(model)
     with pytest.raises(InputError, match="outputs of Sequential would change by"):
         balance_(model, x)
@@ -188,3 +188,11 @@ def test_a_shift_follows_the_scalings():
     moved = shifted(model, shifts(model, x))
     group.act_(moved, element(group))
     assert change(model, shifted(moved, shifts(model, x)), (x,), {}) < 1e-12
+
+
+@pytest.mark.parametrize("widths", [(1, 2, 1), (2, 1, 2), (2, 3, 3, 1), (1, 1)])
+def test_a_vector_less_its_entries_is_no_shift(widths):
+    """Layers of width one are read whole, in parts and in total: what adds up to nothing is not counted."""
+    net = mlp(nn.ReLU, *widths, bias=True)
+    assert shifts(net, torch.randn(3, widths[0])) == ()
+    assert "shifts" not in str(gl.balance_(net, torch.randn(3, widths[0])))

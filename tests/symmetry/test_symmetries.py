@@ -199,3 +199,14 @@ def test_normalisations_say_what_they_assume():
     found = gl.symmetries(model, torch.zeros(1, 2))
     assert any("small constants of normalisations are free numbers" in words for words in found.evidence.assumptions)
     assert from_module(model, torch.zeros(1, 2)).dimension == found.count.parameters
+
+
+def test_directions_that_only_some_data_do_not_see():
+    """They have no small rational coefficients: no generator is claimed that would need them."""
+    model = nn.Sequential(nn.Linear(6, 3), nn.ReLU(), nn.Linear(3, 2))
+    random = torch.Generator().manual_seed(0)
+    data = torch.randint(-999, 999, (4, 6), generator=random) / 256
+    found = gl.symmetries(model, data[:1], data=data)
+    assert found.dimension == 3
+    assert [block.name for block in found.blocks] == ["(R_>0)^3"]
+    assert any(note.endswith("are not written out") for note in found.evidence.notes)

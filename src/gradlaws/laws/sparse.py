@@ -72,6 +72,8 @@ def _integer_nullspace(rows: Tensor, field: PrimeField, starts: Vector) -> list[
     lifted = (reconstruct_vectors([row], [field.prime]) for row in basis.to(torch.int64).tolist())
     found |= {primitive(row) for row in lifted if row is not None}
     vectors = sorted((np.array(v, dtype=np.int64) for v in found), key=lambda v: _complexity(v, starts))
+    if not vectors:  # the nullspace has no small integers in it
+        return []
     chosen = linalg.echelon(field.reduce(torch.tensor(np.array(vectors), dtype=torch.float64)).T.contiguous(), field)
     return [vectors[i] for i in sorted(chosen.pivots.tolist())]
 

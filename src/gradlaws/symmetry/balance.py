@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from gradlaws.errors import InputError
 from gradlaws.symmetry.couple import arguments, couplings, outputs
 from gradlaws.symmetry.coupling import Coupling, State, put
-from gradlaws.symmetry.shift import Loss, Shift, shifts
+from gradlaws.symmetry.shift import Loss, Shift, ShiftSearch, refuse_unknown, shifts
 
 _SWEEPS = 500
 _SINGULAR = 1e-12
@@ -102,8 +102,7 @@ def balance_(
     args, kwargs = arguments(example_inputs)
     with evaluating(module):
         before = outputs(module, args, kwargs)
-        moves = shifts(module, example_inputs, loss=loss, seed=seed) if groups is None else ()
-        used = couplings(module, example_inputs, seed=seed) if groups is None else tuple(groups)
+        used, moves = _found(module, example_inputs, loss, seed) if groups is None else (tuple(groups), ())
         parameters = dict(module.named_parameters())
         names = dict.fromkeys([*(n for g in used for n in g.tensors), *(n for s in moves for n in s.read)])
         found = balanced({n: parameters[n] for n in names}, used, tolerance, on_progress, moves)
@@ -121,6 +120,19 @@ def balance_(
         found.sweeps,
         time.perf_counter() - started,
     )
+
+
+def _found(
+    module: nn.Module, example_inputs: Any, loss: Loss, seed: int
+) -> tuple[tuple[Coupling, ...], tuple[Shift, ...]]:
+    """Groups and shifts, from the same gradients where they see the same loss."""
+    refuse_unknown(loss)
+    if loss != "any":
+        moves = shifts(module, example_inputs, loss=loss, seed=seed)
+        return couplings(module, example_inputs, seed=seed), moves
+    search = ShiftSearch(module)
+    used = couplings(module, example_inputs, seed=seed, fewest=search.wanted, listener=search.add)
+    return used, tuple(search.found())
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -32,7 +32,7 @@ _FEWEST, _USUAL, _MOST, _SPARE = 2, 16, 400, 8
 _CHEAP = 20_000_000
 """Numbers of all gradients up to which the usual count is taken: a unit must not be dead in all of them."""
 
-_NUMBERS, _KEPT = 250_000_000, 50_000_000
+_NUMBERS, _KEPT = 400_000_000, 50_000_000
 _TOLERANCE, _NOISE = 1e-7, 1e-12
 _LARGEST = 8
 _FOLDS = 400
@@ -41,7 +41,14 @@ _FOLDS = 400
 Parts = tuple[tuple[Contraction, int], ...]
 
 
-def couplings(module: nn.Module, example_inputs: Any, *, seed: int = 0) -> tuple[Coupling, ...]:
+def couplings(
+    module: nn.Module,
+    example_inputs: Any,
+    *,
+    seed: int = 0,
+    fewest: int = 0,
+    listener: Callable[[Probe], None] | None = None,
+) -> tuple[Coupling, ...]:
     """The continuous groups that act on shared indices of the parameters of a module.
 
     They are those of evaluation mode; found numerically, at perturbed weights, so that special values such as gains of
@@ -51,6 +58,8 @@ def couplings(module: nn.Module, example_inputs: Any, *, seed: int = 0) -> tuple
         module: any torch module.
         example_inputs: a tensor, a tuple of positional or a dict of keyword arguments.
         seed: of the perturbation and the random losses.
+        fewest: gradients that are taken at least.
+        listener: is shown each of them.
 
     Raises:
         InputError: the module fails on the inputs.
@@ -59,10 +68,12 @@ def couplings(module: nn.Module, example_inputs: Any, *, seed: int = 0) -> tuple
     if not state:
         raise InputError(f"{type(module).__name__} has no parameters to train")
     seen = Seen(state, defaultdict(list), defaultdict(list), {})
-    count, probes = _wanted(state), list[Probe]()
+    count, probes = max(fewest, _wanted(state)), list[Probe]()
     keep = max(1, min(count, _KEPT // size(state)))
     for probed in random_gradients(module, example_inputs, count, torch.Generator().manual_seed(seed)):
         seen.add(probed)
+        if listener:
+            listener(probed)
         probes = [*probes, probed][-keep:]
     _, every = seen.frozen_and_moving(frozenset(state))
     moving = [axis for axis in every if not bool(axis.rows(seen.still).all(-1).any())]  # all of its slices were seen

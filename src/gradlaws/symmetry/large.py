@@ -22,7 +22,7 @@ from gradlaws.symmetry.generator import Generator
 from gradlaws.symmetry.local import Local, local_symmetries
 from gradlaws.symmetry.maps import Maps
 from gradlaws.symmetry.result import Block, Symmetries
-from gradlaws.symmetry.sparse import rational, sparser
+from gradlaws.symmetry.sparse import Vector, rational, sparser
 
 TRIALS = 3
 _SPARE = 8
@@ -69,6 +69,9 @@ def large_symmetries(
         "every generator was tested at random points of every prime",
         *invariants.notes,
     ]
+    lost = span.still.shape[1]
+    if lost and rational(span.still.T, field) is None:
+        notes.append(f"{lost} directions stand still; they have no small rational coefficients and are not written out")
     meet = upper == span.maps.count
     status = Status.CERTAIN if meet else Status.BOUNDED
     if not meet:
@@ -259,8 +262,7 @@ def _radical(one: _Kept, count: int) -> Tensor:
 
 def _written(family: Family, span: _Span, kept: list[_Kept], invariants: _Invariants, count: Count) -> Symmetries:
     shapes = tuple(family.parameters.items())
-    still = rational(span.still.T, span.field) or []
-    still = sparser(still) if len(still) <= _SHORT else still
+    still = _still(span)
     generators = span.maps.generators(shapes)
     blocks = tuple(
         Block(
@@ -290,6 +292,12 @@ def _written(family: Family, span: _Span, kept: list[_Kept], invariants: _Invari
         rotations=sum(one.share(one.local.rotations) for one in kept),
         scope=family.scope,
     )
+
+
+def _still(span: _Span) -> list[Vector]:
+    """What stands still, where it has small rational coefficients."""
+    found = rational(span.still.T, span.field) or []
+    return sparser(found) if len(found) <= _SHORT else found
 
 
 def _name(one: _Kept) -> str:

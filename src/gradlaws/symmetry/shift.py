@@ -20,12 +20,15 @@ from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.law import signed_sum
 from gradlaws.laws.pieces import Groups, axes, parted, total, whole
 from gradlaws.laws.structured import Probe
-from gradlaws.models.family import Shapes
+from gradlaws.models.family import Shapes, size
 from gradlaws.symmetry.couple import integers, random_gradients
 from gradlaws.symmetry.coupling import State, put, put_into, state_with
 
 Loss = Literal["any", "cross_entropy"]
 _FEWEST, _MOST, _SPARE, _NOISE, _ROUNDING = 3, 12, 8, 1e-10, 1e-12
+_STEPS, _EXACT, _NUMBERS = 200, 1e-28, 2**25
+_TABLE = 2**23
+"""Numbers beyond which a tensor is left alone: a table of tokens, of which an example shows few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +144,43 @@ class Shift:
     def best(self, state: State) -> tuple[Tensor, float]:
         """The numbers t that make the norm least, and how steep it is before: 0 to 1, 0 where every law is zero."""
         slope = torch.zeros(self.width, dtype=torch.float64)
-        gram = torch.zeros(self.width, self.width, dtype=torch.float64)
+        diagonal = torch.zeros(self.width, dtype=torch.float64)
         for piece, c in self.constants:
             rows = piece.rows(state)
             slope += c * rows.sum(1)
-            gram.diagonal().add_(c * c * rows.shape[1])
-        by_vector: dict[str, Tensor] = {}
+            diagonal += c * c * rows.shape[1]
+        own, taken = diagonal.clone(), dict[str, Tensor]()
         for s, c in self.slices:
-            taken = c * s.matrix(state)
-            by_vector[s.vector] = by_vector[s.vector] + taken if s.vector in by_vector else taken
-        for name, matrix in by_vector.items():
+            matrix = c * s.matrix(state)
+            taken[s.vector] = taken[s.vector] + matrix if s.vector in taken else matrix
+        for name, matrix in taken.items():
             slope += matrix.mT @ state[name]
-            gram += matrix.mT @ matrix
-        size = sum(float(state[name].square().sum()) for name in self.tensors) ** 0.5
-        steep = float((slope.abs() / gram.diagonal().sqrt().clamp_min(1e-300)).max()) / max(size, 1e-300)
-        return torch.linalg.lstsq(gram, -slope.unsqueeze(1)).solution.squeeze(1), steep
+            diagonal += matrix.square().sum(0)
+        norm = sum(float(state[name].square().sum()) for name in self.tensors) ** 0.5
+        steep = float((slope.abs() / diagonal.sqrt()).max()) / max(norm, 1e-300)
+        return _least(own, list(taken.values()), diagonal, -slope), steep
+
+
+def _least(own: Tensor, matrices: list[Tensor], diagonal: Tensor, right: Tensor) -> Tensor:
+    """Solves ``(own + sum of M^T M) t = right``, positive definite, by conjugate gradients (Hestenes, Stiefel 1952)."""
+    if not matrices:
+        return right / own
+    t, rest = torch.zeros_like(right), right
+    toward = rest / diagonal
+    fall = float(rest @ toward)
+    start = fall
+    for _ in range(min(_STEPS, 2 * len(right))):
+        if fall <= _EXACT * start:
+            break
+        bent = own * toward
+        for matrix in matrices:
+            bent = bent + matrix.mT @ (matrix @ toward)
+        step = fall / float(toward @ bent)
+        t, rest = t + step * toward, rest - step * bent
+        eased = rest / diagonal
+        before, fall = fall, float(rest @ eased)
+        toward = eased + (fall / before) * toward
+    return t
 
 
 def shifts(module: nn.Module, example_inputs: Any, *, loss: Loss = "any", seed: int = 0) -> tuple[Shift, ...]:
@@ -173,16 +198,21 @@ def shifts(module: nn.Module, example_inputs: Any, *, loss: Loss = "any", seed: 
     Raises:
         InputError: the module fails on the inputs, or the loss is unknown.
     """
-    if loss not in ("any", "cross_entropy"):
-        raise InputError(f"unknown loss {loss!r}: expected 'any' or 'cross_entropy'")
-    state = {name: tuple(p.shape) for name, p in module.named_parameters() if p.requires_grad}
-    groups = _terms(state)
-    wanted = max([-(-(len(terms) + _SPARE) // length) for length, terms in groups.items()], default=0)
-    search = _Search(state, groups)
-    count = max(_FEWEST, min(_MOST, wanted))
-    for probed in random_gradients(module, example_inputs, count, torch.Generator().manual_seed(seed), loss):
+    refuse_unknown(loss)
+    search, random = ShiftSearch(module), torch.Generator().manual_seed(seed)
+    for probed in random_gradients(module, example_inputs, search.wanted, random, loss):
         search.add(probed)
     return tuple(search.found())
+
+
+def refuse_unknown(loss: str) -> None:
+    """See that a loss is known.
+
+    Raises:
+        InputError: it is not.
+    """
+    if loss not in ("any", "cross_entropy"):
+        raise InputError(f"unknown loss {loss!r}: expected 'any' or 'cross_entropy'")
 
 
 Term = Contraction | Slices
@@ -215,23 +245,36 @@ def _slices(piece: Contraction, state: Shapes) -> list[Slices]:
     ]
 
 
-class _Search:
-    """What random gradients say of sums along axes."""
+class ShiftSearch:
+    """What random gradients say of sums along axes.
 
-    def __init__(self, state: Shapes, groups: dict[int, list[Term]]) -> None:
-        self.state, self.groups = state, groups
+    Args:
+        module: whose parameters are asked about.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        small = ((name, p) for name, p in module.named_parameters() if p.requires_grad and p.numel() <= _TABLE)
+        self.state = {name: tuple(p.shape) for name, p in small}
+        self.groups = groups = _terms(self.state)
         self.columns: dict[int, list[Tensor]] = {length: [] for length in groups}
         self.sizes: dict[int, list[Tensor]] = {length: [] for length in groups}
         self.moved: dict[tuple[str, int], Tensor] = {}
 
+    @property
+    def wanted(self) -> int:
+        """How many gradients."""
+        unknown = max([-(-(len(terms) + _SPARE) // length) for length, terms in self.groups.items()], default=0)
+        return max(2, min(_MOST, max(_FEWEST, unknown), _NUMBERS // max(1, size(self.state))))
+
     def add(self, probed: Probe) -> None:
         """One more gradient."""
         theta = {name: x[0] for name, x in probed.theta.items()}
-        velocity = {name: x[0] for name, x in probed.velocity.items()}
+        velocity = {name: probed.velocity[name][0] for name in self.state}
         rounding = _ROUNDING * max(float(x.abs().max()) for x in velocity.values())
         velocity = {name: torch.where(x.abs() > rounding, x, 0.0) for name, x in velocity.items()}
+        norms = {name: float(x.norm()) for name, x in velocity.items()}
         for length, terms in self.groups.items():
-            seen = [_column(term, theta, velocity) for term in terms]
+            seen = [_column(term, theta, velocity, norms) for term in terms]
             self.columns[length].append(torch.stack([column for column, _ in seen], 1))
             self.sizes[length].append(torch.tensor([size for _, size in seen], dtype=torch.float64))
         for piece in axes(self.state):
@@ -270,6 +313,9 @@ class _Search:
         ]
         return any(bool(other.all()) for other in others)
 
+    def _zeros(self, constants: tuple[tuple[Contraction, int], ...]) -> State:
+        return {piece.tensor: torch.zeros(self.state[piece.tensor], dtype=torch.float64) for piece, _ in constants}
+
     def _solved(self, length: int, chosen: Sequence[int]) -> Iterator[Shift]:
         if not chosen:
             return
@@ -288,14 +334,17 @@ class _Search:
             constants = tuple((term, c) for term, c in parts if isinstance(term, Contraction))
             slices = tuple((term, c) for term, c in parts if isinstance(term, Slices))
             moved = {piece.tensor for piece, _ in constants} | {s.vector for s, _ in slices}
-            if constants and not moved & {s.piece.tensor for s, _ in slices}:
-                yield Shift(constants, slices, length)
+            if not constants or moved & {s.piece.tensor for s, _ in slices}:
+                continue
+            shift = Shift(constants, slices, length)
+            if slices or any(bool(x.any()) for x in shift.act(self._zeros(constants), torch.ones(length)).values()):
+                yield shift  # else its parts add up to nothing: a vector less all of its entries
 
 
-def _column(term: Term, theta: State, velocity: State) -> tuple[Tensor, float]:
+def _column(term: Term, theta: State, velocity: State, norms: Mapping[str, float]) -> tuple[Tensor, float]:
     """The slope along each index, and how large it could be."""
     if isinstance(term, Slices):
         column = term.weighted(theta, velocity[term.vector])
-        return column, float(velocity[term.vector].norm() * theta[term.piece.tensor].norm())
+        return column, norms[term.vector] * float(theta[term.piece.tensor].norm())
     rows = term.rows(velocity)
-    return rows.sum(1), float(rows.norm()) * rows.shape[1] ** 0.5
+    return rows.sum(1), norms[term.tensor] * rows.shape[1] ** 0.5

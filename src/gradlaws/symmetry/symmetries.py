@@ -92,10 +92,10 @@ def _found(family: Family, fields: list[PrimeField], seed: int, on_progress: Pro
     tensor = _tensor_of_row(slice_, family)
     owner = torch.tensor([tensor(place) for place in range(slice_.dimension * (slice_.dimension + 1))])
     vectors = rational(by_support(maps.flatten(1), owner, field), field)
-    if vectors is None:  # constants such as running variances stand in them
+    still_ones = rational(slice_.still.T, field)
+    if vectors is None or still_ones is None:  # data or constants such as running variances stand in them
         return _by_structure(family, fields, seed, len(maps), on_progress)
-    vectors, notes = sparser(vectors, tensor), list[str]()
-    still = sparser(rational(slice_.still.T, field) or [])
+    vectors, still, notes = sparser(vectors, tensor), sparser(still_ones), list[str]()
     shapes = tuple(family.parameters.items())
     translations = tuple(_written({(i, family.dimension): c for i, c in v.items()}, shapes) for v in still)
     generators = tuple(_written(_lifted(v, slice_, still), shapes) for v in vectors)
@@ -127,7 +127,7 @@ def _by_structure(
     found = replace(large_symmetries(family, fields, seed, on_progress), discrete=_discrete(family))
     count, upper = found.count, min(most, found.count.upper)
     status = Status.CERTAIN if upper == count.lower else Status.BOUNDED
-    note = f"all {most} symmetries together have no small rational coefficients: those of shared indices are listed"
+    note = f"the {most} symmetries together have no small rational coefficients: those of shared indices are listed"
     evidence = replace(count.evidence, notes=(note, *count.evidence.notes))
     return replace(found, count=replace(count, upper=upper, status=status, evidence=evidence))
 
