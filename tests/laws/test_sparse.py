@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from gradlaws.models.network import Network
 from tests.models.operations import between
 from tests.models.rows import ROWS
 from tests.models.zoo import Attention, Gated, mlp
-from tests.samplers import FIELD, OTHER_FIELD, generator
+from tests.samplers import FIELD, OTHER_FIELD, generator, residues
 
 
 def found(module, inputs, **options):
@@ -93,3 +94,7 @@ def test_planted_noise_in_the_velocity_leaves_no_law(monkeypatch):
     assert found(module, torch.ones(2))[1] != []
     monkeypatch.setattr(sparse, "probe", noisy)
     assert found(module, torch.ones(2))[1] == []
+
+
+def test_a_nullspace_without_small_integers_has_no_laws():
+    assert sparse._integer_nullspace(residues((6, 8)), FIELD, np.array([0, 4])) == []

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import gradlaws as gl
-from gradlaws.errors import InputError, TooLargeError
+from gradlaws.errors import ContradictionError, InputError, TooLargeError
 from gradlaws.exact import linalg
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.laws.count import Status
@@ -133,3 +133,9 @@ def test_a_false_generator_is_caught(monkeypatch):
 def test_no_end_is_refused():
     with pytest.raises(TooLargeError, match=r"20100 parameters are too many .*limit 16000"):
         large_symmetries(read_spec("relu 100-100-100 bias"), FIELDS, 0)
+
+
+def test_a_bound_that_is_too_low_is_noticed(monkeypatch):
+    monkeypatch.setattr(Admissible, "fitting", lambda *_: 2)
+    with pytest.raises(ContradictionError, match=r"the bounds cross: 4 independent laws, but at most 2"):
+        large_symmetries(read_spec("relu 2-4-3"), FIELDS, 0)
