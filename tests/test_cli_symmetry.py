@@ -117,3 +117,20 @@ def test_what_has_no_answer_is_one_sentence(model, words):
     assert result.exit_code == 2
     assert words in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_balance_for_a_softmax(network, tmp_path):
+    """Sums over the classes become zero, the probabilities stay; an unknown loss is one sentence."""
+    model, factory, weights = network
+    out = tmp_path / "balanced.safetensors"
+    result = gradlaws("balance", weights, out, "--model", factory, "--loss", "cross_entropy")
+    assert result.exit_code == 0, result.output
+    assert "shifts taken out" in result.stdout
+    x = torch.randn(6, 3, dtype=model[0].weight.dtype)
+    before = model(x).softmax(1)
+    model.load_state_dict(safetensors.torch.load_file(out))
+    assert torch.allclose(model(x).softmax(1), before, atol=1e-6)
+    assert float(model[2].bias.detach().sum().abs()) < 1e-6
+    refused = gradlaws("balance", weights, out, "--force", "--model", factory, "--loss", "hinge")
+    assert refused.exit_code == 2
+    assert "unknown loss 'hinge': expected 'any' or 'cross_entropy'" in refused.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 import typer
@@ -15,6 +15,7 @@ from gradlaws.errors import InputError
 from gradlaws.models.load import load_factory
 from gradlaws.models.weights import read_weights, writable_weights, write_weights
 from gradlaws.symmetry.balance import balance_
+from gradlaws.symmetry.shift import Loss
 
 
 def balance(
@@ -26,6 +27,9 @@ def balance(
             metavar="FILE.py:FACTORY", help="A function that returns (module, example_inputs); this runs the file."
         ),
     ],
+    loss: Annotated[
+        str, typer.Option(help="any, or cross_entropy: logits may all move by the same, the softmax stays as it is.")
+    ] = "any",
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there.")] = False,
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -37,7 +41,14 @@ def balance(
         tensors, metadata = read_weights(weights)
         _load(module, tensors, weights)
         with progress(quiet) as listener:
-            result = balance_(module, example_inputs, seed=seed, tolerance=_tolerance(module), on_progress=listener)
+            result = balance_(
+                module,
+                example_inputs,
+                loss=cast(Loss, loss),
+                seed=seed,
+                tolerance=_tolerance(module),
+                on_progress=listener,
+            )
         changed = module.state_dict()
         write_weights(target, {name: changed[name] for name in tensors}, metadata)
         if not quiet:

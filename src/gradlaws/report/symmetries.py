@@ -24,8 +24,8 @@ def symmetries_text(found: Symmetries, *, generators: bool = False) -> str:
     if not found.blocks:
         lines.append("  no continuous linear symmetry")
     lines += [f"  {words}" for words in found.discrete]
-    if found.translations:
-        lines.append(f"  {len(found.translations)} directions stand still: any multiple of them may be added")
+    if found.still:
+        lines.append(f"  {found.still} directions stand still: any multiple of them may be added")
     if generators:
         lines += ["", "Generators:", *(f"  {number}  {g.text}" for number, g in enumerate(found.generators))]
         lines += [f"  *  {g.text}" for g in found.translations]
@@ -34,7 +34,7 @@ def symmetries_text(found: Symmetries, *, generators: bool = False) -> str:
         ("dimension", f"{found.count}"),
         ("Lie algebra", _structure(found)),
         ("carry laws", f"{found.laws} symmetric directions; {found.rotations} rotations carry laws of momentum only"),
-        ("status", f"{found.count.verdict}: {_MEANING[found.status]}"),
+        ("status", f"{found.count.verdict}: {_meaning(found)}"),
         *(("note", note) for note in found.evidence.notes),
         *(("assuming", assumption) for assumption in found.evidence.assumptions),
         ("primes", ", ".join(map(str, found.evidence.primes))),
@@ -65,6 +65,7 @@ def symmetries_to_json(found: Symmetries) -> dict[str, Any]:
             for b in found.blocks
         ],
         "generators": [_generator(g) for g in found.generators],
+        "still": found.still,
         "translations": [_generator(g) for g in found.translations],
         "structure": [[i, j, k, str(c)] for i, j, k, c in found.structure],
         "centre": found.centre,
@@ -77,6 +78,16 @@ def symmetries_to_json(found: Symmetries) -> dict[str, Any]:
         "discrete": list(found.discrete),
         "functional": found.functional,
     }
+
+
+def _meaning(found: Symmetries) -> str:
+    """What the status says here."""
+    if found.status is Status.BOUNDED and found.evidence.failure_probability:
+        return (
+            "the upper bound and the generators, which the lower one counts, passed exact random tests; something is "
+            f"wrong with probability {found.evidence.failure_probability:.0e} at most"
+        )
+    return _MEANING[found.status]
 
 
 def _generator(g: Generator) -> dict[str, Any]:

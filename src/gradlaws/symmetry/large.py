@@ -14,7 +14,7 @@ from gradlaws.exact import linalg
 from gradlaws.exact.field import PrimeField
 from gradlaws.exact.rational import reconstruct
 from gradlaws.flows.gradient import GradientFlow
-from gradlaws.laws.count import Count, Evidence, Status
+from gradlaws.laws.count import Count, Evidence
 from gradlaws.laws.structured import probe
 from gradlaws.models.family import Family
 from gradlaws.symmetry.bound import LAST, Admissible, Progress
@@ -72,9 +72,7 @@ def large_symmetries(
     lost = span.still.shape[1]
     if lost and rational(span.still.T, field) is None:
         notes.append(f"{lost} directions stand still; they have no small rational coefficients and are not written out")
-    meet = upper == span.maps.count
-    status = Status.CERTAIN if meet else Status.BOUNDED
-    if not meet:
+    if upper > span.maps.count:
         notes.append("there may be symmetries that act on no index shared by whole axes, equal parts or heads")
     probability = min(1.0, failure + float(field.prime) ** -LAST)
     evidence = Evidence(
@@ -85,7 +83,7 @@ def large_symmetries(
         seconds=time.perf_counter() - started,
         notes=tuple(notes),
     )
-    count = Count(span.maps.count, upper, status, evidence, family.dimension)
+    count = Count.between(span.maps.count, upper, evidence, family.dimension)
     return _written(family, span, kept, invariants, count)
 
 
@@ -277,6 +275,7 @@ def _written(family: Family, span: _Span, kept: list[_Kept], invariants: _Invari
     return Symmetries(
         model=family.name,
         generators=generators,
+        still=span.still.shape[1],
         translations=tuple(
             Generator(tuple((i, family.dimension, c) for i, c in sorted(v.items())), shapes) for v in still
         ),

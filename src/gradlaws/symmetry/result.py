@@ -38,7 +38,8 @@ class Symmetries:
     Args:
         model: what was asked about.
         generators: a basis.
-        translations: directions along which nothing changes at all, whatever multiple of them is added.
+        still: how many directions there are along which nothing changes at all, whatever multiple of them is added.
+        translations: those directions, where they have small rational coefficients.
         count: how many generators there are: bounds, status, evidence.
         blocks: the Lie algebra by name.
         structure: ``[e_i, e_j] = sum of value e_k``: i, j, k and value where it is not zero.
@@ -56,6 +57,7 @@ class Symmetries:
 
     model: str
     generators: tuple[Generator, ...]
+    still: int
     translations: tuple[Generator, ...]
     count: Count
     blocks: tuple[Block, ...]
@@ -92,6 +94,6 @@ class Symmetries:
         return self.count.complete
 
     def __str__(self) -> str:
-        lines = [f"{self.model}: symmetries of dimension {self.count}, {len(self.translations)} directions stand still"]
+        lines = [f"{self.model}: symmetries of dimension {self.count}, {self.still} directions stand still"]
         lines += [f"  {block}" for block in self.blocks]
         return "\n".join(lines + [f"  {words}" for words in self.discrete])

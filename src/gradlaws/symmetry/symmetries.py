@@ -18,7 +18,7 @@ from gradlaws.exact.polynomial import sum_of_products
 from gradlaws.exact.rational import reconstruct
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.laws.answer import as_family
-from gradlaws.laws.count import Count, Evidence, Status
+from gradlaws.laws.count import Count, Evidence
 from gradlaws.laws.proof import EXPANSION_LIMIT
 from gradlaws.laws.request import Request
 from gradlaws.laws.structured import probe
@@ -106,8 +106,6 @@ def _found(family: Family, fields: list[PrimeField], seed: int, on_progress: Pro
         if open_ones
         else "every generator is proved as a polynomial identity"
     )
-    meet = len(vectors) == len(maps)
-    status = Status.BOUNDED if not meet else Status.CERTAIN if failure else Status.PROVED
     evidence = Evidence(
         primes=tuple(f.prime for f in fields),
         seed=seed,
@@ -116,7 +114,7 @@ def _found(family: Family, fields: list[PrimeField], seed: int, on_progress: Pro
         seconds=time.perf_counter() - started,
         notes=tuple(notes),
     )
-    count = Count(len(vectors), len(maps), status, evidence, family.dimension)
+    count = Count.between(len(vectors), len(maps), evidence, family.dimension)
     return _named(family, slice_, vectors, generators, translations, count)
 
 
@@ -126,10 +124,9 @@ def _by_structure(
     """Symmetries of shared indices, where all together have no small rational coefficients."""
     found = replace(large_symmetries(family, fields, seed, on_progress), discrete=_discrete(family))
     count, upper = found.count, min(most, found.count.upper)
-    status = Status.CERTAIN if upper == count.lower else Status.BOUNDED
     note = f"the {most} symmetries together have no small rational coefficients: those of shared indices are listed"
     evidence = replace(count.evidence, notes=(note, *count.evidence.notes))
-    return replace(found, count=replace(count, upper=upper, status=status, evidence=evidence))
+    return replace(found, count=Count.between(count.lower, upper, evidence, family.dimension))
 
 
 def _named(
@@ -154,6 +151,7 @@ def _named(
     return Symmetries(
         model=family.name,
         generators=generators,
+        still=len(translations),
         translations=translations,
         count=count,
         blocks=blocks,
