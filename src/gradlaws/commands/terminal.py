@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gradlaws.errors import GradlawsError, InputError
-from gradlaws.laws.closure import Progress as Listener
 from gradlaws.laws.count import Count
+from gradlaws.progress import Progress as Listener
 
 ANSWERED, DEFECT, BAD_REQUEST, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
 

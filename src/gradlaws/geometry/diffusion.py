@@ -7,7 +7,7 @@ exact error of the cut series, see `gradlaws.geometry.chebyshev`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from gradlaws.errors import InputError, TooLargeError
 from gradlaws.geometry.chebyshev import Array, orders, reach, weights
 from gradlaws.geometry.operators import Interval, Symmetric, certain_interval, likely_interval, read_operator
-
-Progress = Callable[[str, float], None]
+from gradlaws.progress import Progress
 
 _BLOCK = 8
 _LEAST = 4

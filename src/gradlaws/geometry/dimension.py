@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from gradlaws.errors import InputError
 from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
 from gradlaws.flows.gradient import GradientFlow
-from gradlaws.geometry.diffusion import Progress
 from gradlaws.geometry.exact_rows import rows_on_data, sketched_rank, streamed_rank
 from gradlaws.geometry.jacobian import Inputs, Jacobian
 from gradlaws.geometry.range_finder import Spectrum, find_range
 from gradlaws.laws.answer import as_family
 from gradlaws.models.family import Family
+from gradlaws.progress import Progress
 
 ENGINES = ("exact", "float64")
 

@@ -12,8 +12,8 @@ from gradlaws.exact import linalg
 from gradlaws.exact.constants import Residues
 from gradlaws.exact.field import PrimeField
 from gradlaws.flows.gradient import GradientFlow
-from gradlaws.geometry.diffusion import Progress
 from gradlaws.models.pool import MOST_ROWS, pool_of
+from gradlaws.progress import Progress
 
 _BATCH = 1024
 _NUMBERS = 2**26

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,7 @@ from gradlaws.geometry.objective import Array, Loss, Objective
 from gradlaws.geometry.projection import Projection
 from gradlaws.geometry.steps import Method
 from gradlaws.laws.law import Law
-
-Progress = Callable[[str, float], None]
+from gradlaws.progress import Progress
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -21,12 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from gradlaws.errors import InputError, UnclearError
-from gradlaws.geometry.integrate import Progress, Trajectory, follow, read_times
+from gradlaws.geometry.integrate import Trajectory, follow, read_times
 from gradlaws.geometry.motion import GradientMotion
 from gradlaws.geometry.objective import Array, Loss, Objective
 from gradlaws.geometry.projection import Projection
 from gradlaws.geometry.steps import Method
 from gradlaws.laws.law import Law
+from gradlaws.progress import Progress
 
 _METHOD = Method("DOP853", 1e-9, 1e-12)
 

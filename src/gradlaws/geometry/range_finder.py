@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from gradlaws.geometry.diffusion import Progress
 from gradlaws.geometry.jacobian import Jacobian
+from gradlaws.progress import Progress
 
 _BLOCK = 256
 _CHUNK_NUMBERS = 2**25

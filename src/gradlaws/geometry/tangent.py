@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from gradlaws.errors import InputError
-from gradlaws.geometry.diffusion import Progress, diffuse
+from gradlaws.geometry.diffusion import diffuse
 from gradlaws.geometry.jacobian import Inputs, Jacobian, refuse_nan
+from gradlaws.progress import Progress
 
 
 class TangentKernel:

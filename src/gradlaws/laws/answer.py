@@ -17,7 +17,7 @@ from gradlaws.flows.flow import Flow
 from gradlaws.flows.gradient import GradientFlow
 from gradlaws.flows.momentum import Descent
 from gradlaws.flows.read import Training, read_flow
-from gradlaws.laws.closure import Closure, Progress, refuse_if_too_large
+from gradlaws.laws.closure import Closure, refuse_if_too_large
 from gradlaws.laws.count import Count
 from gradlaws.laws.decayed import with_decay
 from gradlaws.laws.of_flow import laws_of_flow, refuse_what_flows_lack
@@ -28,6 +28,7 @@ from gradlaws.laws.run import Run
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
 from gradlaws.models.spec import read_spec
+from gradlaws.progress import Progress
 
 ENGINES = ("exact", "numeric", "both")
 

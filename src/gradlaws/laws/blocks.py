@@ -20,10 +20,11 @@ from gradlaws.flows.flow import Flow
 from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.gram import GramLaw
 from gradlaws.laws.law import Law
-from gradlaws.laws.observe import Along, Progress, Seen, observe
+from gradlaws.laws.observe import Along, Seen, observe
 from gradlaws.laws.pieces import Groups, blocks, divisors, folded, parted, total, whole
 from gradlaws.laws.structured import Probe, probe
 from gradlaws.laws.sums import SumLaw
+from gradlaws.progress import Progress
 
 _LARGEST = 16
 _WIDENINGS = 2

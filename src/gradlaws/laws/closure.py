@@ -19,8 +19,8 @@ from gradlaws.exact import linalg
 from gradlaws.exact.field import PrimeField
 from gradlaws.flows.flow import Flow, Instances
 from gradlaws.laws.count import Level
+from gradlaws.progress import Progress
 
-Progress = Callable[[str, float], None]
 """Hears the name of a stage and the fraction of it that is done."""
 
 SLACK = 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -18,6 +17,7 @@ from gradlaws.laws.pieces import axes, folded, parted, whole
 from gradlaws.laws.structured import Probe, probe
 from gradlaws.laws.sums import FrozenLaw
 from gradlaws.models.family import Shapes
+from gradlaws.progress import Progress
 
 _FEWEST = 3
 _MOST = 64
@@ -25,7 +25,6 @@ _NUMBERS = 2**31
 _SPARE = 4
 Along = dict[tuple[str, int], list[Tensor]]
 """For each tensor and axis, a number for each index ``[length]`` and sample."""
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

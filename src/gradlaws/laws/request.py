@@ -10,9 +10,10 @@ import torch
 from gradlaws.errors import InputError
 from gradlaws.exact.field import DEFAULT_PRIMES, PrimeField
 from gradlaws.flows.flow import Flow
-from gradlaws.laws.closure import Closure, Progress, close, fits
+from gradlaws.laws.closure import Closure, close, fits
 from gradlaws.laws.count import Count, Evidence
 from gradlaws.laws.law import Law
+from gradlaws.progress import Progress
 
 _STREAMS = 64
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from gradlaws.laws.closure import Progress
+from gradlaws.progress import Progress
 from gradlaws.training import store
 from gradlaws.training.record import Finding, LawRecord, RunRecord, StepRecord
 

@@ -13,7 +13,7 @@ from string import Template
 
 from gradlaws.errors import InputError
 from gradlaws.laws.certificate import write_atomically
-from gradlaws.laws.closure import Progress
+from gradlaws.progress import Progress
 from gradlaws.report.courses import RunCourses, read_runs, worst_first
 from gradlaws.report.figures import colour, glance, law_cards, modules
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from gradlaws.errors import InputError
+from gradlaws.progress import Progress
 from gradlaws.survey.cluster import run_on_cluster
 from gradlaws.survey.grid import Task, read_grid
 from gradlaws.survey.journal import Journal, journal_of
 from gradlaws.survey.local import run_here
 from gradlaws.survey.table import writable, write_table
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True)

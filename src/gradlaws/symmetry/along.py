@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from gradlaws.symmetry.batch_action import BatchAction
-from gradlaws.symmetry.coupling import Coupling, State, put
+from gradlaws.symmetry.coupling import Coupling, put
+from gradlaws.symmetry.group_action import State
 
 Action = Coupling | BatchAction
 """What moves parameters without changing the function, or without changing the outputs on one batch."""

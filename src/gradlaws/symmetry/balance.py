@@ -10,7 +10,7 @@ change nothing, the least norm is where their sum, a linear law, is zero; where 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from gradlaws.errors import InputError
+from gradlaws.progress import Progress
 from gradlaws.symmetry.couple import arguments, couplings, outputs
-from gradlaws.symmetry.coupling import Coupling, State, put
+from gradlaws.symmetry.coupling import Coupling, put
+from gradlaws.symmetry.group_action import State
 from gradlaws.symmetry.shift import Loss, Shift, ShiftSearch, refuse_unknown, shifts
 
 _SWEEPS = 500
@@ -28,8 +30,6 @@ _SINGULAR = 1e-12
 _NEWTON = 60
 _ALLOWED = {torch.float64: 1e-9, torch.float32: 1e-3}
 """Relative change of the outputs beyond which the weights are put back."""
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True)

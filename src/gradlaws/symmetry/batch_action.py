@@ -20,8 +20,8 @@ from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
 from gradlaws.errors import InputError, UnsupportedError
-from gradlaws.symmetry.coupling import State
 from gradlaws.symmetry.data_action import Activation, refuse_element, refuse_large_batch
+from gradlaws.symmetry.group_action import State
 
 _LOWER = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _CLOSE = 1e-9

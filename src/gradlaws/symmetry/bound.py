@@ -11,7 +11,6 @@ with probability 1/p, and at all of the last ones together with the third power 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +20,7 @@ from gradlaws.errors import TooLargeError
 from gradlaws.exact import linalg
 from gradlaws.exact.field import PrimeField
 from gradlaws.flows.flow import Flow
+from gradlaws.progress import Progress
 
 PARAMETERS_LIMIT = 16_000
 """Parameters up to which the gradients at one point are eliminated: some minutes."""
@@ -31,8 +31,6 @@ LAST = 3
 _SPARE = 8
 _NUMBERS = 2**24
 _STEPS = 200
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

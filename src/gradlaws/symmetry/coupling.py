@@ -12,20 +12,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gradlaws.errors import InputError
 from gradlaws.laws.contraction import Contraction
+from gradlaws.symmetry.group_action import GroupAction, State
 
 Group = Literal["gl", "orthogonal", "positive", "complex", "permutation", "signs"]
-State = dict[str, Tensor]
-"""Named parameters."""
 
 _CLOSE = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
-class Coupling:
+class Coupling(GroupAction):
     """A group and the axes that it acts on.
 
     Args:
@@ -122,22 +121,6 @@ class Coupling:
             moved[piece.tensor] = put(x, piece, rows)
         return {name: x.to(state[name].dtype) for name, x in moved.items()}
 
-    def act_(self, module: nn.Module, element: Tensor) -> None:
-        """The same on the parameters of a module, in place; where anything is wrong, nothing is changed.
-
-        Raises:
-            InputError: see `act`.
-        """
-        put_into(module, self.act(dict(module.named_parameters()), element))
-
-    def state_dict(self, module: nn.Module, element: Tensor) -> State:
-        """The same as a whole state dict, shared parameters under all their names; the module is left as it is.
-
-        Raises:
-            InputError: see `act`.
-        """
-        return state_with(module, self.act(dict(module.named_parameters()), element))
-
     def moved(self, rows: Tensor, c: int, element: Tensor, piece: Contraction) -> Tensor:
         """The rows ``[width, everything else]`` after the action."""
         if self.group == "permutation":
@@ -157,21 +140,6 @@ class Coupling:
 
 
 _REAL = {"positive": 1, "complex": 2, "permutation": 0, "signs": 0}
-
-
-def put_into(module: nn.Module, new: State) -> None:
-    """Give parameters new values, in place."""
-    parameters = dict(module.named_parameters())
-    with torch.no_grad():
-        for name, x in new.items():
-            parameters[name].copy_(x)
-
-
-def state_with(module: nn.Module, new: State) -> State:
-    """A copy of the state dict with new values of parameters, under every name that they have."""
-    named = {id(p): new[name] for name, p in module.named_parameters() if name in new}
-    kept = module.state_dict(keep_vars=True)
-    return {name: named[id(x)].clone() if id(x) in named else x.detach().clone() for name, x in kept.items()}
 
 
 def put(x: Tensor, piece: Contraction, rows: Tensor) -> Tensor:

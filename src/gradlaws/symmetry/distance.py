@@ -14,7 +14,8 @@ from gradlaws.errors import InputError
 from gradlaws.laws.contraction import Contraction
 from gradlaws.symmetry.balance import balanced
 from gradlaws.symmetry.couple import Parts, couplings
-from gradlaws.symmetry.coupling import Coupling, State
+from gradlaws.symmetry.coupling import Coupling
+from gradlaws.symmetry.group_action import State
 from gradlaws.symmetry.permute import permutations, signs
 from gradlaws.symmetry.shift import shifts
 

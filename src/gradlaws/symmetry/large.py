@@ -17,7 +17,8 @@ from gradlaws.flows.gradient import GradientFlow
 from gradlaws.laws.count import Count, Evidence
 from gradlaws.laws.structured import probe
 from gradlaws.models.family import Family
-from gradlaws.symmetry.bound import LAST, Admissible, Progress
+from gradlaws.progress import Progress
+from gradlaws.symmetry.bound import LAST, Admissible
 from gradlaws.symmetry.generator import Generator
 from gradlaws.symmetry.local import Local, local_symmetries
 from gradlaws.symmetry.maps import Maps

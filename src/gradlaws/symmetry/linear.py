@@ -10,7 +10,7 @@ one, so the space that is left contains every symmetry, at integer points modulo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ from gradlaws.errors import TooLargeError
 from gradlaws.exact import linalg
 from gradlaws.exact.field import PrimeField
 from gradlaws.flows.flow import Flow
+from gradlaws.progress import Progress
 
 DIMENSION_LIMIT = 400
 """Parameters up to which all unknowns are solved for: the work grows with the fourth power."""
@@ -29,8 +30,6 @@ _SPARE = 8
 _NUMBERS = 2**25
 _LAST = 4
 """Points beyond D + 1 that everything left must pass: as many more whenever some candidate fails."""
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -8,7 +8,7 @@ constant added along one index is taken back by slices of other tensors: ``b1' =
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeGuard, TypeVar
 
@@ -28,6 +28,7 @@ from gradlaws.laws.pieces import Groups, axes, folded, parted, whole
 from gradlaws.laws.sparse import find_sparse_laws
 from gradlaws.laws.structured import Probe, probe
 from gradlaws.models.family import Shapes, size
+from gradlaws.progress import Progress
 from gradlaws.symmetry.maps import Maps
 
 _LARGEST = 16
@@ -37,7 +38,6 @@ _FOLDS = 200
 _ENTRIES = 3_000
 """Parameters up to which every single entry is looked at."""
 
-Progress = Callable[[str, float], None]
 T = TypeVar("T")
 
 

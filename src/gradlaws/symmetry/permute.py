@@ -20,7 +20,8 @@ from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.pieces import axes, blocks, divisors, parted, whole
 from gradlaws.models.family import Shapes, size
 from gradlaws.symmetry.couple import arguments, duplicate_of, fresh_inputs, outputs, perturb
-from gradlaws.symmetry.coupling import Coupling, State, put
+from gradlaws.symmetry.coupling import Coupling, put
+from gradlaws.symmetry.group_action import State
 from gradlaws.symmetry.precise import Precise
 
 _SAME, _PAIRS = 1e-9, 3

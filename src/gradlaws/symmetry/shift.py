@@ -22,7 +22,8 @@ from gradlaws.laws.pieces import Groups, axes, parted, total, whole
 from gradlaws.laws.structured import Probe
 from gradlaws.models.family import Shapes, size
 from gradlaws.symmetry.couple import integers, random_gradients
-from gradlaws.symmetry.coupling import State, put, put_into, state_with
+from gradlaws.symmetry.coupling import put
+from gradlaws.symmetry.group_action import GroupAction, State
 
 Loss = Literal["any", "cross_entropy"]
 _FEWEST, _MOST, _SPARE, _NOISE, _ROUNDING = 3, 12, 8, 1e-10, 1e-12
@@ -57,7 +58,7 @@ class Slices:
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
+class Shift(GroupAction):
     """Adds ``t[k]`` along the index k of some tensors, and lets others take it back.
 
     Args:
@@ -124,22 +125,6 @@ class Shift:
         for s, c in self.slices:
             moved[s.vector] = moved[s.vector] + c * (s.matrix(old) @ element)
         return {name: x.to(state[name].device, state[name].dtype) for name, x in moved.items()}
-
-    def act_(self, module: nn.Module, element: Tensor) -> None:
-        """The same on the parameters of a module, in place; where anything is wrong, nothing is changed.
-
-        Raises:
-            InputError: see `act`.
-        """
-        put_into(module, self.act(dict(module.named_parameters()), element))
-
-    def state_dict(self, module: nn.Module, element: Tensor) -> State:
-        """The same as a whole state dict; the module is left as it is.
-
-        Raises:
-            InputError: see `act`.
-        """
-        return state_with(module, self.act(dict(module.named_parameters()), element))
 
     def best(self, state: State) -> tuple[Tensor, float]:
         """The numbers t that make the norm least, and how steep it is before: 0 to 1, 0 where every law is zero."""

@@ -24,10 +24,11 @@ from gradlaws.laws.request import Request
 from gradlaws.laws.structured import probe
 from gradlaws.models.family import Family
 from gradlaws.models.network import Network
+from gradlaws.progress import Progress
 from gradlaws.symmetry.algebra import LieAlgebra
 from gradlaws.symmetry.generator import Generator
 from gradlaws.symmetry.large import TRIALS, assumptions, large_symmetries
-from gradlaws.symmetry.linear import DIMENSION_LIMIT, Progress, Slice, affine_symmetries
+from gradlaws.symmetry.linear import DIMENSION_LIMIT, Slice, affine_symmetries
 from gradlaws.symmetry.naming import gradient_dimension, named, rotation_dimension
 from gradlaws.symmetry.permute import permutations, signs
 from gradlaws.symmetry.result import Symmetries

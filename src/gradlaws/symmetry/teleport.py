@@ -19,7 +19,7 @@ from torch.func import functional_call
 from gradlaws.errors import InputError
 from gradlaws.symmetry.along import Action, along
 from gradlaws.symmetry.batch_action import BatchAction
-from gradlaws.symmetry.coupling import State
+from gradlaws.symmetry.group_action import State
 
 Objective = Literal["gradient", "sharpness"]
 Rule = Literal["search", "ascent"]

@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from gradlaws.errors import InputError
 from gradlaws.symmetry.along import Action, along
-from gradlaws.symmetry.coupling import State
+from gradlaws.symmetry.group_action import State
 
 
 def curve(state: State, groups: Sequence[Action], logs: Sequence[Tensor], times: Sequence[float]) -> list[State]:

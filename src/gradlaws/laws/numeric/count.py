@@ -20,9 +20,10 @@ from gradlaws.laws.numeric.draw import make_sampler
 from gradlaws.laws.numeric.elementary import quiet_float64
 from gradlaws.laws.numeric.real import real_module
 from gradlaws.laws.numeric.seen import Frozen, frozen_entries, frozen_parameters, sums_and_squares
-from gradlaws.laws.numeric.span import Progress, Site
+from gradlaws.laws.numeric.span import Site
 from gradlaws.laws.numeric.spectrum import Gap, find_gap
 from gradlaws.laws.numeric.units import Units, watch_units
+from gradlaws.progress import Progress
 
 LOSSES = ("any", "mse", "bce", "cross_entropy")
 POINTS = ("generic", "weights")

@@ -13,8 +13,8 @@ from gradlaws.errors import UnclearError
 from gradlaws.laws.numeric.bracket import Field, bracket_terms, gradient, nested, push
 from gradlaws.laws.numeric.draw import Sampler
 from gradlaws.laws.numeric.real import RealModule, Sample, private
+from gradlaws.progress import Progress
 
-Progress = Callable[[str, float], None]
 """Hears the name of a stage and the fraction of it that is done."""
 
 _ZERO = 1e-12
