@@ -8,8 +8,8 @@ import pytest
 from gradlaws.laws.numeric import count
 
 FILES = sorted(Path(count.__file__).parent.glob("*.py"))
-SHARED = {"gradlaws.errors", "gradlaws.laws.count", "gradlaws.laws.law"}
-"""Sentences of errors, the record of a count, and how a signed sum is written."""
+SHARED = {"gradlaws.errors", "gradlaws.progress", "gradlaws.laws.count", "gradlaws.laws.law"}
+"""Sentences of errors, the type of a listener, the record of a count, and how a signed sum is written."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
