@@ -373,3 +373,11 @@ def test_a_file_of_vector_fields(tmp_path):
     result = gradlaws("count", str(path))
     assert result.exit_code == BAD_REQUEST
     assert "prey.toml, line 2: exp(...) in 'exp(x)' is not rational" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["count", "laws", "symmetries"])
+@pytest.mark.parametrize(("option", "value"), [("--loss", "cross_entropy"), ("--eps", "zero"), ("--at", "weights")])
+def test_options_of_modules_are_refused_with_a_spec(command, option, value):
+    result = CliRunner().invoke(app, [command, "relu 2-3-2", option, value])
+    assert result.exit_code == 2
+    assert f"{option} {value} goes with a module only: give FILE.py:FACTORY, or leave it out" in result.stderr

@@ -134,3 +134,16 @@ def test_balance_for_a_softmax(network, tmp_path):
     refused = gradlaws("balance", weights, out, "--force", "--model", factory, "--loss", "hinge")
     assert refused.exit_code == 2
     assert "unknown loss 'hinge': expected 'any' or 'cross_entropy'" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["balance", "compress"])
+@pytest.mark.parametrize("kind", ["bfloat16", "float32", "float64"])
+def test_weights_keep_their_precision(command, kind, tmp_path):
+    """Whatever the factory makes: module and inputs take the precision of the file."""
+    source, weights, out = tmp_path / "model.py", tmp_path / "weights.safetensors", tmp_path / "out.safetensors"
+    source.write_text(FACTORY.replace("DTYPE", "float32"))
+    model = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)).to(getattr(torch, kind))
+    safetensors.torch.save_file(model.state_dict(), weights)
+    result = gradlaws(command, weights, out, "--model", f"{source}:make")
+    assert result.exit_code == 0, result.output
+    assert {x.dtype for x in safetensors.torch.load_file(out).values()} == {getattr(torch, kind)}

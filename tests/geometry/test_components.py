@@ -307,3 +307,34 @@ def test_the_command_line_refuses_a_spec():
     run = CliRunner().invoke(app, ["components", "relu 2-3-1"])
     assert run.exit_code == 2
     assert "expected FILE.py:FACTORY" in run.stderr
+
+
+class Unbent(nn.Module):
+    """Nothing between the first two layers: their laws are a matrix."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(2, 3), nn.Linear(3, 3), nn.Linear(3, 1)
+
+    def forward(self, x):
+        return self.c(torch.relu(self.b(self.a(x))))
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (Unbent, "is affine on all inputs tried between two layers"),
+        (lambda: nn.Sequential(nn.Linear(2, 3), nn.ReLU6(), nn.Linear(3, 1)), "changes when a hidden unit is rescaled"),
+    ],
+    ids=["no activation", "ReLU6"],
+)
+def test_what_is_a_chain_of_rectifiers_in_part_only_is_refused(make, sentence):
+    with pytest.raises(InputError, match=sentence):
+        gl.components(make())
+
+
+@pytest.mark.parametrize("bias", [-100.0, 100.0])
+def test_dead_and_open_units_are_no_reason_to_refuse(bias):
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    net[0].bias.data.fill_(bias)
+    assert gl.components(net).count == 1

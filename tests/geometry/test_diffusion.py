@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import expm
+from scipy.sparse import csr_array
 from scipy.sparse.linalg import aslinearoperator, expm_multiply
 
 import gradlaws as gl
@@ -183,3 +184,16 @@ def test_bad_requests_are_refused_in_a_sentence(fault):
     request, words = BAD[fault]
     with pytest.raises((InputError, TooLargeError), match=words):
         request()
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("value", [0.3, 0.7, 1.4, 1.7, 2.8, 5.6])
+def test_multiples_of_the_identity(size, value):
+    """Their spectrum is one point: rounding is no eigenvalue outside it."""
+    found = gl.diffuse(value * np.eye(size), np.ones(size), [0.5, 1.0])
+    np.testing.assert_allclose(found[:, 0], np.exp(-value * np.array([0.5, 1.0])), rtol=1e-11)
+
+
+def test_no_time_at_all_of_a_negative_operator():
+    operator = csr_array(-2.9 * np.eye(5))
+    np.testing.assert_array_equal(gl.diffuse(operator, np.ones(5), [0.0]), np.ones((1, 5)))

@@ -114,3 +114,9 @@ def test_bad_requests_are_refused_in_a_sentence(fault):
     request, words = BAD[fault]
     with pytest.raises(InputError, match=words):
         request()
+
+
+def test_more_weights_than_units_are_never_there():
+    assert chances(3, 4).unreachable(4, 4) == 1.0
+    with pytest.raises(InputError, match="-1 positive and 2 negative weights make no sense: expected counts >= 0"):
+        chances(3, 4).unreachable(-1, 2)

@@ -113,3 +113,8 @@ def test_decay_that_is_infinite_is_a_sentence():
 def test_what_takes_too_many_steps_is_a_sentence():
     with pytest.raises(UnclearError, match="after 5 steps"):
         odeint(turning, START, TIMES, options={"max_num_steps": 5})
+
+
+def test_a_field_that_is_nan_at_the_start_ends_at_once():
+    with pytest.raises(UnclearError, match="the field is NaN or infinite at t = 0: expected another start"):
+        odeint(lambda t, y: torch.sqrt(y), torch.tensor([-1.0]), [0.0, 1.0])

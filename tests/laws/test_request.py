@@ -41,3 +41,9 @@ def test_further_primes_are_tried_until_the_bounds_meet(flow, laws, monkeypatch)
     monkeypatch.setattr(request, "close", unlucky)
     assert_count_is(gl.count("linear 2-2-2", flow=flow), laws, laws)
     assert tried == list(PRIMES)
+
+
+@pytest.mark.parametrize("options", [{"seed": "a"}, {"seed": 1.5}, {"primes": "a"}, {"primes": 7}, {"primes": [2.5]}])
+def test_options_of_another_type_are_refused(options):
+    with pytest.raises(InputError, match=r"is not a whole number|are not understood: expected whole"):
+        gl.count("relu 1-1-1", **options)

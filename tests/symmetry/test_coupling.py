@@ -9,9 +9,10 @@ from torch import nn
 
 from gradlaws.errors import InputError
 from gradlaws.laws.contraction import Contraction
-from gradlaws.symmetry.couple import arguments, couplings, integers, outputs
+from gradlaws.symmetry.couple import couplings, integers
 from gradlaws.symmetry.coupling import Coupling
 from gradlaws.symmetry.permute import permutations, signs
+from gradlaws.symmetry.trial import arguments, outputs
 from tests.modules import mlp
 
 transformers_table.transformers.logging.set_verbosity_error()

@@ -11,9 +11,10 @@ from gradlaws.errors import InputError
 from gradlaws.laws.contraction import Contraction
 from gradlaws.symmetry import balance
 from gradlaws.symmetry.balance import balance_, balanced
-from gradlaws.symmetry.couple import couplings, outputs
+from gradlaws.symmetry.couple import couplings
 from gradlaws.symmetry.distance import orbit_distance
 from gradlaws.symmetry.shift import Shift, Slices, shifts
+from gradlaws.symmetry.trial import outputs
 from tests.modules import mlp
 from tests.symmetry.test_balance import bits, moved_copy
 from tests.symmetry.test_coupling import GROUPS, Language, element, made
@@ -154,6 +155,8 @@ def test_a_wrong_shift_leaves_every_bit(monkeypatch):
     (right,) = shifts(model, x)
     wrong = Shift(right.constants, tuple((s, -c) for s, c in right.slices), right.width)
     monkeypatch.setattr(balance.ShiftSearch, "found", lambda _: iter([wrong]))
+    assert balance_(copy.deepcopy(model), x).shifts == ()  # tried elsewhere and dropped
+    monkeypatch.setattr(balance, "holding", lambda module, inputs, found, seed: found)
     kept = bits(model)
     with pytest.raises(InputError, match="outputs of Sequential would change by"):
         balance_(model, x)

@@ -268,3 +268,8 @@ def test_live_parameters_know_their_twins_and_gains():
     assert not live["1.bias"].gain
     model[2].weight = nn.Parameter(model[0].weight.data)
     assert live_parameters(model)["2.weight"].twins == ("0.weight",)
+
+
+@pytest.mark.parametrize("option", [{"weight_decouple": False}, {"fixed_decay": True}, {"cautious": True}])
+def test_lion_of_another_package_with_other_steps_is_not_followed(option):
+    assert watched(lambda ps: named(Cautious, "Lion")(ps, 0.001, **option)).drifts()[0].residual is None

@@ -44,6 +44,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer onl
 PRIMES = ",".join(map(str, DEFAULT_PRIMES[:2]))
 
 
+_DEFAULTS = {"loss": "any", "eps": "generic", "parameters": None, "at": "generic"}
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Asked:
     """What a command is about: arguments and options of `gradlaws.count` and `gradlaws.laws`."""
@@ -54,7 +57,15 @@ class Asked:
 
 
 def read(text: str, output_bias: bool, options: dict[str, Any]) -> Asked:
-    """A network from its spec, or the module that a factory makes."""
+    """A network from its spec, or the module that a factory makes.
+
+    Raises:
+        InputError: it cannot be read, or an option is given that goes with a module only.
+    """
+    if not is_factory(text):
+        for name, value in options.items():
+            if value != _DEFAULTS[name]:
+                raise InputError(f"--{name} {value} goes with a module only: give FILE.py:FACTORY, or leave it out")
     if is_fields_file(text):
         fields = read_fields_file(Path(text))
         return Asked(text, (fields,), {})

@@ -13,7 +13,7 @@ from gradlaws.commands.asked import Quiet, Seed
 from gradlaws.commands.terminal import courteous, progress, show
 from gradlaws.errors import InputError
 from gradlaws.models.load import load_factory
-from gradlaws.models.weights import read_weights, writable_weights, write_weights
+from gradlaws.models.weights import in_precision, read_weights, writable_weights, write_weights
 from gradlaws.symmetry.balance import balance_
 from gradlaws.symmetry.shift import Loss
 
@@ -39,7 +39,7 @@ def balance(
         target = writable_weights(output, replace=force, source=weights)
         module, example_inputs = load_factory(model)
         tensors, metadata = read_weights(weights)
-        _load(module, tensors, weights)
+        example_inputs = _load(module, example_inputs, tensors, weights)
         with progress(quiet) as listener:
             result = balance_(
                 module,
@@ -55,8 +55,8 @@ def balance(
             show(f"{result}\nwrote {output}")
 
 
-def _load(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Put the tensors of a file into a module, which takes their precision.
+def _load(module: nn.Module, example_inputs: Any, tensors: dict[str, Tensor], path: Path) -> Any:
+    """Put the tensors of a file into a module, which takes their precision, as the example inputs do.
 
     Raises:
         InputError: names or shapes do not fit.
@@ -73,10 +73,9 @@ def _load(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
                 f"{name} has shape {tuple(tensors[name].shape)} in {path}: {type(module).__name__} expects "
                 f"{tuple(own[name].shape)}"
             )
-    kinds = {tensors[name].dtype for name in needed}
-    if len(kinds) == 1:
-        module.to(kinds.pop())
+    fitting = in_precision(module, example_inputs, {tensors[name].dtype for name in needed})
     module.load_state_dict(tensors, strict=False)
+    return fitting
 
 
 def _tolerance(module: nn.Module) -> float:

@@ -15,7 +15,7 @@ from gradlaws.errors import InputError
 from gradlaws.models.chain import ORDINARY, chain_of
 from gradlaws.models.load import load_factory
 from gradlaws.models.radial import PROFILES
-from gradlaws.models.weights import read_weights, writable_weights, write_weights
+from gradlaws.models.weights import in_precision, read_weights, writable_weights, write_weights
 from gradlaws.symmetry.compress import compress as compressed
 from gradlaws.symmetry.compression import Compression
 
@@ -74,6 +74,8 @@ def _compressed(
         return found, chain.named_as_given(found.module)
     assert model is not None
     module, example_inputs = load_factory(model)
+    kinds = {x.dtype for x in tensors.values() if x.is_floating_point()}
+    example_inputs = in_precision(module, example_inputs, kinds)
     _load(module, tensors)
     found = compressed(module, _only(example_inputs), reveal_rank=reveal_rank)
     return found, found.module.state_dict()

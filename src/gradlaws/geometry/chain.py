@@ -54,7 +54,7 @@ def read_chain(module: nn.Module) -> list[Layer]:
     frozen = [name for name, p in real.named_parameters() if not p.requires_grad and p is not found[-1][1].bias]
     if frozen:
         raise InputError(f"parameter {frozen[0]} is frozen, where other laws hold: {_EXPECTED}, as by requires_grad_()")
-    _check_rescalings(real, [m for _, m in found])
+    _check_rescalings(real, [name for name, _ in found])
     dot = {name: f"{name}." if name else "" for name, _ in found}
     return [
         Layer(f"{dot[name]}weight", m.weight.detach(), None if m.bias is None else m.bias.detach()) for name, m in found
@@ -71,38 +71,58 @@ def imbalances(layers: list[Layer]) -> list[Tensor]:
     return values
 
 
-def _check_rescalings(real: nn.Module, linear: list[nn.Linear]) -> None:
-    """A random gradient is orthogonal to the rescaling of each hidden unit, and the outputs are not affine in x."""
-    generator = torch.Generator().manual_seed(0)
-    x, step = torch.randn(2, 64, linear[0].in_features, generator=generator, dtype=torch.float64)
-    weights = [m.weight.detach() for m in linear]
-    with torch.inference_mode(False), torch.enable_grad():
-        for m in linear:
-            m.requires_grad_(True)
-        try:
-            y = real(x)
-        except Exception as error:
-            raise InputError(f"{type(real).__name__} fails on inputs {list(x.shape)}: {_EXPECTED}") from error
-        if not isinstance(y, Tensor) or y.dim() == 0:
-            raise InputError(f"{type(real).__name__} does not return one tensor: {_EXPECTED}")
-        real.zero_grad()
-        (y * torch.randn(y.shape, generator=generator, dtype=y.dtype)).sum().backward()
-    with torch.no_grad():
-        bend = real(x + step) - 2 * y + real(x - step)
-        scale = float(y.abs().max()) + float(real(x + step).abs().max())
-    for first, second, w, v in zip(linear, linear[1:], weights, weights[1:], strict=False):
-        grad = first.weight.grad, second.weight.grad
-        if grad[0] is None or grad[1] is None:
-            raise InputError(f"{type(real).__name__} does not use all its layers: {_EXPECTED}")
-        inner = (w * grad[0]).sum(1)
-        if first.bias is not None and first.bias.grad is not None:
-            inner = inner + first.bias.detach() * first.bias.grad
-        outer = (v * grad[1]).sum(0)
-        size = float((w * grad[0]).abs().sum() + (v * grad[1]).abs().sum()) + 1e-300
-        if float((inner - outer).abs().max()) > _ROUNDING * size:
-            raise InputError(f"{type(real).__name__} changes when a hidden unit is rescaled: {_EXPECTED}")
-    if float(bend.abs().max()) <= _ROUNDING * scale and any(bool(w.any()) for w in weights):
+def _check_rescalings(real: nn.Module, names: list[str]) -> None:
+    """A random gradient is orthogonal to the rescaling of each hidden unit, and to no other mixing of units.
+
+    At random weights, where units live, with small and large inputs, for what saturates does so at large ones only.
+    """
+    trial, random = copy.deepcopy(real), torch.Generator().manual_seed(0)
+    linear = [trial.get_submodule(name) for name in names]
+    mixed = [False] * (len(linear) - 1)
+    for size in (1.0, 1e3):
+        with torch.no_grad():
+            for p in trial.parameters():
+                p.copy_(torch.randn(p.shape, generator=random, dtype=p.dtype) / p.shape[-1] ** 0.5)
+                p.requires_grad_(True)
+        x = size * torch.randn(64, linear[0].get_parameter("weight").shape[1], generator=random, dtype=torch.float64)
+        _backward(trial, x, random)
+        for i, (first, second) in enumerate(pairwise(linear)):
+            mixed[i] |= _mixes(trial, first, second)
+    if not all(mixed):
         raise InputError(
-            f"{type(real).__name__} is affine on all inputs tried, as linear networks are, whose laws are matrices: "
-            f"{_EXPECTED}"
+            f"{type(real).__name__} is affine on all inputs tried between two layers, as linear networks are, whose "
+            f"laws are matrices: {_EXPECTED}"
         )
+
+
+def _backward(trial: nn.Module, x: Tensor, random: torch.Generator) -> None:
+    """Gradients of a random linear function of the outputs."""
+    with torch.inference_mode(False), torch.enable_grad():
+        try:
+            y = trial(x)
+        except Exception as error:
+            raise InputError(f"{type(trial).__name__} fails on inputs {list(x.shape)}: {_EXPECTED}") from error
+        if not isinstance(y, Tensor) or y.dim() == 0:
+            raise InputError(f"{type(trial).__name__} does not return one tensor: {_EXPECTED}")
+        trial.zero_grad()
+        (y * torch.randn(y.shape, generator=random, dtype=y.dtype)).sum().backward()
+    if any(p.grad is None for p in trial.parameters()):
+        raise InputError(f"{type(trial).__name__} does not use all its layers: {_EXPECTED}")
+
+
+def _mixes(trial: nn.Module, first: nn.Module, second: nn.Module) -> bool:
+    """Whether mixing the units between two layers changes something, as it does where an activation stands there.
+
+    Raises:
+        InputError: rescaling one does.
+    """
+    inner = [p for p in first.parameters(recurse=False) if p.grad is not None]
+    parts = [(p.grad.reshape(len(p), -1) @ p.detach().reshape(len(p), -1).mT) for p in inner if p.grad is not None]
+    v = second.get_parameter("weight")
+    assert v.grad is not None
+    apart = torch.stack(parts).sum(0) - v.detach().mT @ v.grad
+    size = float(torch.stack(parts).abs().sum() + (v.detach().mT @ v.grad).abs().sum()) + 1e-300
+    if float(apart.diagonal().abs().max()) > _ROUNDING * size:
+        raise InputError(f"{type(trial).__name__} changes when a hidden unit is rescaled: {_EXPECTED}")
+    rest = apart - apart.diagonal().diag()
+    return len(apart) == 1 or float(rest.abs().max()) > _ROUNDING * size

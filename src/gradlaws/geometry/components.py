@@ -212,7 +212,7 @@ def reachable(needed: tuple[int, int], frozen: tuple[int, int], hidden: int) -> 
         hidden: all hidden units.
     """
     free = hidden - sum(frozen)
-    return needed[0] <= frozen[0] + free and needed[1] <= frozen[1] + free
+    return sum(needed) <= hidden and needed[0] <= frozen[0] + free and needed[1] <= frozen[1] + free
 
 
 def _cleaned(c: Tensor, inner: Tensor, outer: Tensor) -> Tensor:

@@ -92,6 +92,9 @@ def diffuse(
     )
 
 
+_NARROWEST = 1e-9
+
+
 def _series(
     read: Symmetric, start: Array, times: Array, interval: Interval, tolerance: float, on_progress: Progress | None
 ) -> Array:
@@ -103,7 +106,8 @@ def _series(
             "t * eigenvalue above -700; shift the operator, shorten the times, or pass spectrum=(0, None) if it is "
             "positive semidefinite"
         )
-    half = (high - low) / 2
+    half = max((high - low) / 2, _NARROWEST * max(abs(low), abs(high)))  # rounding alone is no growth
+    high = low + 2 * half
     enough = _orders(times * half, tolerance)
     last = max(int(enough.max(initial=0)), _LEAST)
     table = 2 * weights(times * half, last) * np.exp(-low * times)[:, None]
@@ -160,7 +164,8 @@ def _widened(interval: Interval, value: float, given: tuple[float | None, float 
     """With room for an eigenvalue near `value`; a given end stays."""
     low, high = interval
     if value < (low + high) / 2:
-        return (min(low, value) - 1 / longest if given[0] is None else low), high
+        room = 1 / longest if longest else high - low
+        return (min(low, value) - room if given[0] is None else low), high
     return low, (max(high, value) + _WIDER * (high - low) if given[1] is None else high)
 
 

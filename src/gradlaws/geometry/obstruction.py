@@ -48,7 +48,14 @@ class Chances:
         """Chance that a target that needs so many positive and negative output weights is out of reach.
 
         Units are taken to be independent, their signs to be even.
+
+        Raises:
+            InputError: a number is negative.
         """
+        if positive < 0 or negative < 0:
+            raise InputError(f"{positive} positive and {negative} negative weights make no sense: expected counts >= 0")
+        if positive + negative > self.hidden:
+            return 1.0
         half, total = self.one / 2, 0.0
         for plus in range(self.hidden + 1):
             for minus in range(self.hidden + 1 - plus):

@@ -104,6 +104,8 @@ class Method:
                 yield reached, [state] if reached == end else []
 
     def _adaptively(self, slope: Slope, times: Array, state: Array, settle: Settle | None) -> Iterator[Passed]:
+        if not np.isfinite(slope(times[0], state)).all():
+            raise UnclearError(f"the field is NaN or infinite at t = {times[0]:g}: expected another start")
         solver = _solver(self.name)(slope, times[0], state, times[-1], rtol=self.rtol, atol=self.atol)
         waiting, taken = list(times[1:]), 0
         while waiting:

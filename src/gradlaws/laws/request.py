@@ -39,6 +39,12 @@ class Request:
         Raises:
             InputError: an option is out of range.
         """
+        if isinstance(primes, str | int) or not all(isinstance(prime, int) for prime in primes):
+            raise InputError(
+                f"primes {primes!r} are not understood: expected whole numbers, such as {DEFAULT_PRIMES[:2]}"
+            )
+        if not isinstance(seed, int):
+            raise InputError(f"seed {seed!r} is not a whole number: expected one from 0 to 2**57 - 1")
         if not primes:
             raise InputError(f"no prime given: expected at least one, for example {DEFAULT_PRIMES[0]}")
         if not 0 <= seed < 2**57:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from gradlaws.errors import InputError
 
@@ -49,6 +52,21 @@ def writable_weights(path: str | Path, *, source: Path, replace: bool = False) -
     if target == source.resolve():
         raise InputError(f"{str(path)!r} is the input: expected another name")
     return target
+
+
+def in_precision(module: nn.Module, example_inputs: Any, kinds: Collection[torch.dtype]) -> Any:
+    """Give a module, in place, and its example inputs the precision of the weights, where that is a single one.
+
+    Returns:
+        The example inputs.
+    """
+    if len(kinds) != 1:
+        return example_inputs
+    (kind,) = kinds
+    module.to(kind)
+    return pytree.tree_map(
+        lambda x: x.to(kind) if isinstance(x, Tensor) and x.is_floating_point() else x, example_inputs
+    )
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

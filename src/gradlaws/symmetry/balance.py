@@ -20,10 +20,12 @@ from torch import Tensor, nn
 
 from gradlaws.errors import InputError
 from gradlaws.progress import Progress
-from gradlaws.symmetry.couple import arguments, couplings, outputs
+from gradlaws.symmetry.couple import couplings
 from gradlaws.symmetry.coupling import Coupling, put
 from gradlaws.symmetry.group_action import State
+from gradlaws.symmetry.hold import holding
 from gradlaws.symmetry.shift import Loss, Shift, ShiftSearch, refuse_unknown, shifts
+from gradlaws.symmetry.trial import arguments, outputs, refuse_module
 
 _SWEEPS = 500
 _SINGULAR = 1e-12
@@ -99,6 +101,7 @@ def balance_(
     started = time.perf_counter()
     if not tolerance > 0:
         raise InputError(f"tolerance {tolerance} is not positive: expected a small number such as 1e-9")
+    refuse_module(module)
     args, kwargs = arguments(example_inputs)
     with evaluating(module):
         before = outputs(module, args, kwargs)
@@ -132,7 +135,7 @@ def _found(
         return couplings(module, example_inputs, seed=seed), moves
     search = ShiftSearch(module)
     used = couplings(module, example_inputs, seed=seed, fewest=search.wanted, listener=search.add)
-    return used, tuple(search.found())
+    return used, holding(module, example_inputs, tuple(search.found()), seed)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

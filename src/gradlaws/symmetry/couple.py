@@ -7,17 +7,15 @@ and the solutions are small integers. Nothing is known of the architecture. Whoe
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from gradlaws.errors import InputError
 from gradlaws.exact.ring import Reals
@@ -27,8 +25,10 @@ from gradlaws.laws.pieces import Groups, axes, divisors, folded, parted, total, 
 from gradlaws.laws.structured import Probe
 from gradlaws.models.family import Shapes, size
 from gradlaws.symmetry.coupling import Coupling
+from gradlaws.symmetry.hold import holding
+from gradlaws.symmetry.trial import arguments, duplicate_of, fresh_inputs, outputs, perturb, refuse_module
 
-_FEWEST, _USUAL, _MOST, _SPARE = 2, 16, 400, 8
+_FEWEST, _USUAL, _MOST, _SPARE = 2, 48, 400, 8
 _CHEAP = 20_000_000
 """Numbers of all gradients up to which the usual count is taken: a unit must not be dead in all of them."""
 
@@ -64,6 +64,7 @@ def couplings(
     Raises:
         InputError: the module fails on the inputs.
     """
+    refuse_module(module)
     state = {name: tuple(p.shape) for name, p in module.named_parameters() if p.requires_grad}
     if not state:
         raise InputError(f"{type(module).__name__} has no parameters to train")
@@ -79,27 +80,11 @@ def couplings(
     moving = [axis for axis in every if not bool(axis.rows(seen.still).all(-1).any())]  # all of its slices were seen
     search = _Search(seen, probes)
     found = search.scalings(moving)
-    return (*(search.widened(parts, width) for parts, width in found), *search.orthogonal(moving, found))
-
-
-def arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional and keyword arguments."""
-    if isinstance(example_inputs, Mapping):
-        return (), dict(example_inputs)
-    return (tuple(example_inputs) if isinstance(example_inputs, list | tuple) else (example_inputs,)), {}
-
-
-def outputs(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-    """The floating point tensors that a module returns.
-
-    Raises:
-        InputError: it fails.
-    """
-    try:
-        leaves = pytree.tree_leaves(module(*args, **kwargs))
-    except Exception as error:
-        raise InputError(f"{type(module).__name__} fails on the example inputs: {str(error).splitlines()[0]}") from None
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    groups = (*(search.widened(parts, width) for parts, width in found), *search.orthogonal(moving, found))
+    kept = holding(module, example_inputs, groups, seed)
+    wide = [g for g in groups if g.group in ("gl", "complex") and g not in kept]  # units that were open at all inputs
+    numbers = [Coupling("positive", g.parts, g.width) for g in wide]
+    return (*kept, *holding(module, example_inputs, numbers, seed))
 
 
 def _wanted(state: Shapes) -> int:
@@ -142,41 +127,6 @@ def random_gradients(
                 for name, g in zip(parameters, gradients, strict=True)
             }
             yield Probe(theta, velocity, Reals())  # type: ignore[arg-type]
-
-
-def duplicate_of(module: nn.Module) -> nn.Module:
-    """A copy in float64, on the CPU, in evaluation mode.
-
-    Raises:
-        InputError: it cannot be copied.
-    """
-    try:
-        return copy.deepcopy(module).to("cpu", torch.float64).eval()
-    except Exception as error:
-        raise InputError(f"cannot copy {type(module).__name__}: {str(error).splitlines()[0]}") from None
-
-
-def perturb(parameters: Mapping[str, Tensor], origin: Mapping[str, Tensor], random: torch.Generator) -> None:
-    """Set parameters to generic values near others."""
-    for name, p in parameters.items():
-        usual = p.shape[-1] ** -0.5 if p.dim() > 1 else 0.6
-        p.data = torch.rand(p.shape, generator=random, dtype=p.dtype).sub_(0.5).mul_(2 * usual)
-        p.data += origin[name].detach().cpu()
-
-
-def fresh_inputs(
-    args: tuple[Any, ...], kwargs: dict[str, Any], random: torch.Generator
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Random numbers for floats, in float64; whole numbers as they are."""
-    draw = [_fresh(leaf, random) for leaf in pytree.tree_leaves((args, kwargs))]
-    return pytree.tree_unflatten(draw, pytree.tree_structure((args, kwargs)))
-
-
-def _fresh(leaf: Any, random: torch.Generator) -> Any:
-    """Random numbers for floats; the rest as it is."""
-    if isinstance(leaf, Tensor) and leaf.is_floating_point():
-        return torch.randn(leaf.shape, generator=random, dtype=torch.float64)
-    return leaf.cpu() if isinstance(leaf, Tensor) else leaf
 
 
 @dataclass(frozen=True, eq=False, slots=True)

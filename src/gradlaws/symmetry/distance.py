@@ -18,6 +18,7 @@ from gradlaws.symmetry.coupling import Coupling
 from gradlaws.symmetry.group_action import State
 from gradlaws.symmetry.permute import permutations, signs
 from gradlaws.symmetry.shift import shifts
+from gradlaws.symmetry.trial import refuse_module
 
 _ROUNDS = 50
 
@@ -28,11 +29,14 @@ def orbit_distance(a: nn.Module, b: nn.Module, example_inputs: Any, *, seed: int
     Both are balanced; what then remains of each group is compact and is aligned in closed form: rotations by the
     polar decomposition, phases, permutations by an assignment, in turn until nothing improves. Zero means that the
     two are the same up to the groups found (of evaluation mode). Where several layers are permuted or rotated the
-    alternation may stop early, so the number is an upper bound. Neither module is changed.
+    alternation may stop early, so the number is an upper bound; so it is where an element has no least norm, as with a
+    unit that hears but is not heard. Neither module is changed.
 
     Raises:
         InputError: the parameters differ in name or shape, or a module fails on the inputs.
     """
+    for m in (a, b):
+        refuse_module(m)
     states = [{name: p.detach().to("cpu", torch.float64) for name, p in m.named_parameters()} for m in (a, b)]
     shapes = [{name: tuple(x.shape) for name, x in state.items()} for state in states]
     if shapes[0] != shapes[1]:

@@ -17,6 +17,11 @@ class GroupAction(ABC):
 
     __slots__ = ()
 
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an element."""
+
     @abstractmethod
     def act(self, state: Mapping[str, Tensor], element: Tensor) -> State:
         """New tensors for what moves, in the dtype of the old ones; the arithmetic is in float64.

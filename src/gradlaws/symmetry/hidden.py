@@ -18,10 +18,10 @@ from torch.utils import _pytree as pytree
 from gradlaws.errors import InputError, UnclearError, UnsupportedError
 from gradlaws.laws.contraction import Contraction
 from gradlaws.symmetry.compression import Compression
-from gradlaws.symmetry.couple import arguments, duplicate_of, outputs
 from gradlaws.symmetry.coupling import Coupling
 from gradlaws.symmetry.faithful import SCALES, measured, random_like
 from gradlaws.symmetry.permute import permutations
+from gradlaws.symmetry.trial import arguments, duplicate_of, outputs
 from gradlaws.symmetry.units import Removed, leaders
 
 _SIZES = {

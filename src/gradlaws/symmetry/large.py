@@ -214,7 +214,7 @@ def _confirmed(maps: Maps, flow: GradientFlow, fields: list[PrimeField], random:
     for field in fields:
         probed = probe(flow, TRIALS, field, random)
         theta, velocity = (
-            torch.cat([x.flatten(1) for x in point.values()], 1) for point in (probed.theta, probed.velocity)
+            torch.cat([x.reshape(len(x), -1) for x in point.values()], 1) for point in (probed.theta, probed.velocity)
         )
         if bool(maps.slopes(theta, velocity, field).any()):
             raise InputError(f"a generator fails its test, seed {random.initial_seed()}: choose another seed")

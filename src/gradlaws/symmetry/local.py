@@ -271,7 +271,9 @@ def _flat(point: Mapping[str, Tensor], state: Shapes) -> Tensor:
 
 
 def _slopes(maps: Maps, probed: Probe) -> Tensor:
-    theta, moved = (torch.cat([x.flatten(1) for x in point.values()], 1) for point in (probed.theta, probed.velocity))
+    theta, moved = (
+        torch.cat([x.reshape(len(x), -1) for x in point.values()], 1) for point in (probed.theta, probed.velocity)
+    )
     return maps.slopes(theta, moved, probed.field)
 
 

@@ -15,18 +15,26 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
+from gradlaws.errors import InputError
 from gradlaws.laws.contraction import Contraction
 from gradlaws.laws.pieces import axes, blocks, divisors, parted, whole
 from gradlaws.models.family import Shapes, size
-from gradlaws.symmetry.couple import arguments, duplicate_of, fresh_inputs, outputs, perturb
 from gradlaws.symmetry.coupling import Coupling, put
 from gradlaws.symmetry.group_action import State
 from gradlaws.symmetry.precise import Precise
+from gradlaws.symmetry.trial import arguments, duplicate_of, fresh_inputs, outputs, perturb
 
 _SAME, _PAIRS = 1e-9, 3
 _CHEAP = 1_000_000
 """Parameters up to which twice as many pairs of indices are tried."""
+
+_SMALL, _ATTEMPTS = 3_000, 32
+"""Parameters up to which many more are: narrow networks are often dead."""
+
+_FEWEST, _FLIPS = 4, 24
+"""Random places at which a change of sign is tried, at least and at most."""
 
 _LARGEST = 4096
 """Blocks up to which an axis is divided."""
@@ -70,9 +78,7 @@ def signs(module: nn.Module, example_inputs: Any, orders: Sequence[Coupling], *,
     for order in orders:
         several = order.parts, tuple(part for part in order.parts if part[0].order > 1)
         flips = (Coupling("signs", parts, order.width) for parts in dict.fromkeys(several) if parts)
-        first = torch.ones(order.width, dtype=torch.float64)
-        first[0] = -1.0
-        found += [flip for flip in flips if trial.stays(flip, first)][:1]
+        found += [flip for flip in flips if trial.flips(flip)][:1]
     return tuple(found)
 
 
@@ -84,6 +90,7 @@ class _Trial:
     parameters: dict[str, nn.Parameter]
     origin: State
     inputs: tuple[tuple[Any, ...], dict[str, Any]]
+    seed: int
 
     @classmethod
     def of(cls, module: nn.Module, example_inputs: Any, seed: int) -> _Trial:
@@ -92,7 +99,8 @@ class _Trial:
         parameters = {name: p for name, p in duplicate.named_parameters() if p.requires_grad}
         perturb(parameters, dict(module.named_parameters()), random)
         inputs = fresh_inputs(*arguments(example_inputs), random)
-        return cls(duplicate, parameters, {name: p.detach().clone() for name, p in parameters.items()}, inputs)
+        origin = {name: p.detach().clone() for name, p in parameters.items()}
+        return cls(duplicate, parameters, origin, inputs, seed)
 
     @property
     def shapes(self) -> Shapes:
@@ -103,19 +111,47 @@ class _Trial:
         """Pieces of equal length that are permuted together."""
         found: list[Coupling] = []
         width = pieces[0].length(self.shapes[pieces[0].tensor]) if pieces else 0
-        attempts = _PAIRS if size(self.shapes) > _CHEAP else 2 * _PAIRS
+        numbers = size(self.shapes)
+        attempts = _ATTEMPTS if numbers < _SMALL else 2 * _PAIRS if numbers < _CHEAP else _PAIRS
+        clear = 0
         for attempt in range(attempts if width > 1 else 0):  # the two units of a pair may be dead: then other ones
             first, trial = 2 * attempt % (width - 1), self if attempt < width // 2 else self.again(attempt)
-            for together in trial._classes(_left(pieces, found), (first, first + 1)):
+            classes, alive = trial._classes(_left(pieces, found), (first, first + 1))
+            clear += alive
+            if clear > _PAIRS:
+                break
+            for together in classes:
                 group = Coupling("permutation", tuple((piece, 1) for piece in together), width)
                 if len(together) > 1 and trial.permutes(group):
                     found.append(group)
         return found
 
-    def again(self, seed: int) -> _Trial:
-        """The same module at other random weights and inputs."""
-        random = torch.Generator().manual_seed(seed)
+    def flips(self, group: Coupling) -> bool:
+        """Whether all units may change sign, each seen alive: a dead one could do anything."""
+        alive = torch.zeros(group.width, dtype=torch.bool)
+        for attempt in range(_FLIPS):
+            trial = self.again(attempt + 1)
+            if not trial.stays(group, -torch.ones(group.width, dtype=torch.float64)):
+                return False
+            slopes = trial._gradients({})
+            rows = [piece.rows(slopes).ne(0).any(1) for piece, _ in group.parts if piece.tensor in slopes]
+            alive |= torch.stack(rows).all(0) if rows else alive
+            if attempt + 1 >= _FEWEST and bool(alive.all()):
+                return self._flips_one(group)
+        return False
+
+    def _flips_one(self, group: Coupling) -> bool:
+        """Whether the first unit alone may change sign."""
+        first = torch.ones(group.width, dtype=torch.float64)
+        first[0] = -1.0
+        return self.stays(group, first)
+
+    def again(self, attempt: int) -> _Trial:
+        """The same module at other random weights and inputs; every other time with larger biases: units live."""
+        random = torch.Generator().manual_seed(self.seed * _ATTEMPTS + attempt)
         perturb(self.parameters, self.origin, random)
+        for p in self.parameters.values() if attempt % 2 else ():
+            p.data += torch.rand(p.shape, generator=random, dtype=p.dtype) if p.dim() == 1 else 0.0
         origin = {name: p.detach().clone() for name, p in self.parameters.items()}
         return replace(self, origin=origin, inputs=fresh_inputs(*self.inputs, random))
 
@@ -151,10 +187,10 @@ class _Trial:
         self._set({})
         return all(_close(a, b) for a, b in zip(before, after, strict=True))
 
-    def _classes(self, pieces: list[Contraction], pair: tuple[int, int]) -> list[list[Contraction]]:
-        """Pieces along which two indices can be told apart only together."""
+    def _classes(self, pieces: list[Contraction], pair: tuple[int, int]) -> tuple[list[list[Contraction]], bool]:
+        """Pieces along which two indices can be told apart only together; and whether no index was dead."""
         if len(pieces) < 2:
-            return []
+            return [], True
         even = dict(self.origin)
         for piece in pieces:
             even[piece.tensor] = 0.5 * (even[piece.tensor] + _swapped(even, piece, pair))
@@ -172,7 +208,12 @@ class _Trial:
                     union = joined[piece] | joined[other]
                     joined |= dict.fromkeys(union, union)
         groups = {frozenset(group): [piece for piece in pieces if piece in group] for group in joined.values()}
-        return list(groups.values())
+        return list(groups.values()), len(moved) == len(alike) or not self.real
+
+    @property
+    def real(self) -> bool:
+        """Whether inputs are numbers: then other ones may wake what is dead, as other tokens are not drawn."""
+        return any(isinstance(x, Tensor) and x.is_floating_point() for x in pytree.tree_leaves(self.inputs))
 
     def _split(self, slopes: State, piece: Contraction, pieces: list[Contraction], pair: tuple[int, int]) -> float:
         """How much of a gradient tells two indices of a piece apart."""
@@ -185,6 +226,8 @@ class _Trial:
         self._set(state)
         with Precise():
             values = [v for v in outputs(self.module, *self.inputs) if v.requires_grad]
+        if not values:
+            raise InputError(f"{type(self.module).__name__} returns no floating point tensor that its parameters move")
         loss = torch.stack([(v * torch.randn(v.shape, generator=random, dtype=v.dtype)).sum() for v in values]).sum()
         slopes = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
         self._set({})

@@ -24,6 +24,8 @@ from gradlaws.models.family import Shapes, size
 from gradlaws.symmetry.couple import integers, random_gradients
 from gradlaws.symmetry.coupling import put
 from gradlaws.symmetry.group_action import GroupAction, State
+from gradlaws.symmetry.hold import holding
+from gradlaws.symmetry.trial import refuse_module
 
 Loss = Literal["any", "cross_entropy"]
 _FEWEST, _MOST, _SPARE, _NOISE, _ROUNDING = 3, 12, 8, 1e-10, 1e-12
@@ -70,6 +72,11 @@ class Shift(GroupAction):
     constants: tuple[tuple[Contraction, int], ...]
     slices: tuple[tuple[Slices, int], ...]
     width: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an element."""
+        return (self.width,)
 
     @property
     def linear(self) -> bool:
@@ -184,10 +191,12 @@ def shifts(module: nn.Module, example_inputs: Any, *, loss: Loss = "any", seed: 
         InputError: the module fails on the inputs, or the loss is unknown.
     """
     refuse_unknown(loss)
+    refuse_module(module)
     search, random = ShiftSearch(module), torch.Generator().manual_seed(seed)
     for probed in random_gradients(module, example_inputs, search.wanted, random, loss):
         search.add(probed)
-    return tuple(search.found())
+    found = tuple(search.found())
+    return holding(module, example_inputs, found, seed) if loss == "any" else found
 
 
 def refuse_unknown(loss: str) -> None:
@@ -294,7 +303,10 @@ class ShiftSearch:
             self.moved[name, axis][piece.start : piece.stop]
             for name, shape in self.state.items()
             for axis, length in enumerate(shape)
-            if len(shape) > 1 and name.rpartition(".")[0] == place and length == self.state[piece.tensor][0]
+            if (name, axis) in self.moved
+            and len(shape) > 1
+            and name.rpartition(".")[0] == place
+            and length == self.state[piece.tensor][0]
         ]
         return any(bool(other.all()) for other in others)
 

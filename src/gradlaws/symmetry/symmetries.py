@@ -229,9 +229,9 @@ def _tested(family: Family, some: list[Generator], fields: list[PrimeField], ran
     flow, probability = GradientFlow(family), 1.0
     for field in fields:
         probed = probe(flow, TRIALS, field, random)
-        flat = torch.cat([x.flatten(1) for x in probed.theta.values()], 1)
+        flat = torch.cat([x.reshape(len(x), -1) for x in probed.theta.values()], 1)
         flat = torch.cat([flat, torch.ones_like(flat[:, :1])], 1)
-        moved = torch.cat([x.flatten(1) for x in probed.velocity.values()], 1)
+        moved = torch.cat([x.reshape(len(x), -1) for x in probed.velocity.values()], 1)
         for generator in some:
             total = torch.zeros(len(flat), dtype=torch.float64)
             for i, j, c in generator.entries:

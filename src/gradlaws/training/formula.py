@@ -170,7 +170,7 @@ class Signs(Formula):
     def parts(self, theta: Tensor, grad: Tensor, options: Options, before: Options, after: Options) -> Parts:
         lr, lion = options["lr"], "betas" in options
         keep, name = (options["betas"][0], "exp_avg") if lion else (options.get("momentum", 0.0), "momentum_buffer")
-        if keep and name not in after:
+        if (keep and name not in after) or options.get("weight_decouple") is False:
             return Parts(complete=False)
         fresh = grad * (keep - 1.0 if options.get("maximize") else 1.0 - keep)
         kept = before[name] * keep if keep and name in before else torch.zeros_like(fresh)
@@ -180,7 +180,7 @@ class Signs(Formula):
             decay=theta * (-lr * decay) if decay else None,
             direction=mixed.sign() * -lr,
             open=mixed.abs() < _ROUNDING * torch.finfo(mixed.dtype).eps * size,
-            complete=options.get("cautious_factor", 1.0) == 1.0 and not options.get("caution"),
+            complete=options.get("cautious_factor", 1.0) == 1.0 and not any(options.get(name) for name in _OTHERWISE),
         )
 
 
@@ -241,6 +241,8 @@ _BY_NAME: dict[str, Formula] = {
 """Those that torch does not have, by the names of their classes."""
 
 _ROUNDING = 4
+_OTHERWISE = ("caution", "cautious", "fixed_decay", "adanorm")
+"""Options of other implementations under which their steps are not those of the papers."""
 
 
 def formula_of(optimizer: torch.optim.Optimizer) -> Formula:
@@ -254,7 +256,8 @@ def formula_of(optimizer: torch.optim.Optimizer) -> Formula:
         return RMSprop()
     if isinstance(optimizer, torch.optim.Muon):
         return Muon()
-    if getattr(optimizer, "decoupled_wd", False):  # of Lion: its decay is divided by a rate that is not in its options
+    own = ("decoupled_wd", "cautious", "use_gc")  # of Lion elsewhere, where they are not in the options
+    if any(getattr(optimizer, name, False) for name in own):
         return Unforeseen()
     return _BY_NAME.get(type(optimizer).__name__, Unforeseen())
 
