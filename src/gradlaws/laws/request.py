@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 
@@ -39,11 +40,11 @@ class Request:
         Raises:
             InputError: an option is out of range.
         """
-        if isinstance(primes, str | int) or not all(isinstance(prime, int) for prime in primes):
+        if isinstance(primes, str | int) or not all(isinstance(prime, Integral) for prime in primes):
             raise InputError(
                 f"primes {primes!r} are not understood: expected whole numbers, such as {DEFAULT_PRIMES[:2]}"
             )
-        if not isinstance(seed, int):
+        if not isinstance(seed, Integral):
             raise InputError(f"seed {seed!r} is not a whole number: expected one from 0 to 2**57 - 1")
         if not primes:
             raise InputError(f"no prime given: expected at least one, for example {DEFAULT_PRIMES[0]}")

@@ -22,6 +22,8 @@ SIZES = (0.1, 1.0, 10.0, 100.0)
 """Of random inputs."""
 
 _LARGE = 20_000_000
+"""Parameters beyond which a trial takes seconds, and no layer is so narrow that it is open or dead as a whole."""
+
 _CLOSE = 1e-6
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
@@ -29,13 +31,13 @@ Kind = TypeVar("Kind", bound=GroupAction)
 
 
 def holding(module: nn.Module, example_inputs: Any, groups: Sequence[Kind], seed: int) -> tuple[Kind, ...]:
-    """Those that change something, but no output; of modules of more than 20 million parameters at one place only.
+    """Those that change something, but no output; of modules of more than 20 million parameters all, untried.
 
     Raises:
         InputError: the module fails on the inputs.
     """
-    if not groups:
-        return ()
+    if sum(p.numel() for p in module.parameters()) > _LARGE:
+        return tuple(groups)
     duplicate = duplicate_of(module)
     parameters = {name: p for name, p in duplicate.named_parameters() if p.requires_grad}
     places = list(_places(parameters, *arguments(example_inputs), torch.Generator().manual_seed(seed + 1)))
@@ -56,9 +58,8 @@ def _places(
     """Weights and inputs: around nothing, then around those of the module with inputs of several sizes."""
     origin = {name: p.detach().clone() for name, p in parameters.items()}
     nothing = {name: torch.zeros_like(x) for name, x in origin.items()}
-    small = sum(x.numel() for x in origin.values()) <= _LARGE
     sizes = SIZES if any(map(_real, pytree.tree_leaves((args, kwargs)))) else (1.0,)
-    for centre, size in [(nothing, 1.0), *((origin, size) for size in sizes if small)]:
+    for centre, size in [(nothing, 1.0), *((origin, size) for size in sizes)]:
         perturb(parameters, centre, random)
         drawn = fresh_inputs(args, kwargs, random)
         inputs = pytree.tree_map(lambda x, size=size: size * x if _real(x) else x, drawn)
