@@ -36,7 +36,7 @@ def holding(module: nn.Module, example_inputs: Any, groups: Sequence[Kind], seed
     Raises:
         InputError: the module fails on the inputs.
     """
-    if sum(p.numel() for p in module.parameters()) > _LARGE:
+    if not groups or sum(p.numel() for p in module.parameters()) > _LARGE:
         return tuple(groups)
     duplicate = duplicate_of(module)
     parameters = {name: p for name, p in duplicate.named_parameters() if p.requires_grad}
